@@ -1,0 +1,64 @@
+"""mezzotint: from a folder of images to a generative model you can trust.
+
+Public names are imported on first use, so that ``import mezzotint`` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mezzotint.api import (
+        Run,
+        evaluate,
+        load,
+        load_images,
+        reconstruct,
+        sample,
+        train,
+    )
+    from mezzotint.data.dataset import Images
+    from mezzotint.errors import MezzotintError
+    from mezzotint.families.autoencoder import Autoencoder
+    from mezzotint.families.vae import VAE
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Autoencoder": "families.autoencoder",
+    "Images": "data.dataset",
+    "MezzotintError": "errors",
+    "Run": "api",
+    "VAE": "families.vae",
+    "evaluate": "api",
+    "load": "api",
+    "load_images": "api",
+    "reconstruct": "api",
+    "sample": "api",
+    "train": "api",
+}
+
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "Images",
+    "MezzotintError",
+    "Run",
+    "evaluate",
+    "load",
+    "load_images",
+    "reconstruct",
+    "sample",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mezzotint' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mezzotint.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

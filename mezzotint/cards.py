@@ -1,0 +1,75 @@
+"""The README.md of a trained model: what it is, what it saw, how it was made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+TASKS = {
+    "autoencoder": "image-feature-extraction",
+    "vae": "unconditional-image-generation",
+}
+
+CARD = """---
+library_name: mezzotint
+pipeline_tag: {task}
+tags:
+- {family}
+---
+
+# {family} trained on {data}
+
+Made with mezzotint {version}: {images:,} images seen in {seconds:.0f} s, seed {seed}.
+
+```python
+import mezzotint as mz
+
+model = mz.load("this-folder")
+```
+
+## Data
+
+{facts}
+
+## Results
+
+{results}
+
+The weights are averages over training (EMA). Validation numbers are means over at most 512 held-out
+images.
+
+## Options
+
+```json
+{options}
+```
+
+## Limits
+
+The model has learnt from the images named above and nothing else. Look at samples and
+reconstructions before you rely on it; samples may resemble training images closely.
+"""
+
+
+def model_card(header: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    """Markdown with a YAML head, as model hubs expect it.
+
+    Args:
+        header: what ``run.json`` holds.
+        last: the last line of the history.
+    """
+    import json
+
+    options = {"model": header["model"], "recipe": header["recipe"]}
+    numbers = [f"| {k} | {v:.6g} |" for k, v in last.items() if k.startswith("validation_")]
+    table = ["| quantity | value |", "|---|---|", *numbers] if numbers else ["none measured"]
+    return CARD.format(
+        task=TASKS.get(header["family"], "unconditional-image-generation"),
+        family=header["family"],
+        data=header["data"]["spec"],
+        version=header["versions"]["mezzotint"],
+        images=last.get("images", 0),
+        seconds=last.get("seconds", 0.0),
+        seed=header["recipe"]["seed"],
+        facts="\n".join(f"- {fact}" for fact in header["data"]["facts"]),
+        results="\n".join(table),
+        options=json.dumps(options, indent=2),
+    )

@@ -1,0 +1,126 @@
+"""Checkpoints: folders that are complete or do not exist, verified before they are used.
+
+``checkpoints/000200000/`` holds safetensors and ``state.json``; ``COMPLETE`` lists the SHA-256 of
+each. It is built under another name and renamed, so a crash leaves the earlier ones untouched.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mezzotint import faults
+from mezzotint.errors import DataError, MezzotintError
+from mezzotint.files import file_digest, json_bytes, make_folder, storing, sync_folder, write_bytes
+from mezzotint.readers import parse_json, read_small
+from mezzotint.weights import load_tensors, save_tensors
+
+MARKER = "COMPLETE"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back.
+
+    Attributes:
+        path: its folder.
+        tensors: file stem -> name -> tensor.
+        state: what ``state.json`` holds.
+    """
+
+    path: Path
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+
+
+def save(
+    folder: Path, images: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> Path:
+    """Write a complete checkpoint named after the images seen.
+
+    Raises:
+        StorageError, CannotCreateError: it cannot be written; nothing of it stays behind.
+    """
+    target = make_folder(folder) / f"{images:09d}"
+    building = folder / f".{target.name}.{os.getpid()}.tmp"
+    try:
+        _fill(building, tensors, {"schema": SCHEMA, **state})
+        with storing(target):
+            faults.point("checkpoint.rename")
+            if target.exists():
+                shutil.rmtree(target)
+            building.rename(target)
+            sync_folder(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    faults.point("checkpoint.done")
+    return target
+
+
+def _fill(
+    building: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> None:
+    make_folder(building)
+    for stem, named in tensors.items():
+        save_tensors(building / f"{stem}.safetensors", named)
+        faults.point("checkpoint.file")
+    with storing(building):
+        write_bytes(building / "state.json", json_bytes(state))
+        digests = {path.name: file_digest(path) for path in sorted(building.iterdir())}
+        faults.point("checkpoint.marker")
+        write_bytes(building / MARKER, json_bytes(digests))
+        sync_folder(building)
+
+
+def listing(folder: Path) -> list[Path]:
+    """Checkpoint folders that carry a marker, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.name.isdigit() and (path / MARKER).is_file()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint whose files are all as they were written, or None."""
+    for path in reversed(listing(folder)):
+        try:
+            return load(path)
+        except MezzotintError:
+            continue
+    return None
+
+
+def load(path: Path) -> Checkpoint:
+    """Read one checkpoint after checking every digest.
+
+    Raises:
+        DataError: a file is missing or differs from its digest.
+        MissingInputError, ConfigError, RefusedError: a file cannot be read safely.
+    """
+    digests = parse_json(read_small(path / MARKER), path / MARKER)
+    for name, digest in digests.items():
+        file = path / Path(name).name
+        if not file.is_file() or file_digest(file) != digest:
+            raise DataError("a file of the checkpoint is damaged", where=str(file))
+    state = parse_json(read_small(path / "state.json"), path / "state.json")
+    stems = [Path(name).stem for name in digests if name.endswith(".safetensors")]
+    return Checkpoint(path, {s: load_tensors(path / f"{s}.safetensors") for s in stems}, state)
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what killed writers left."""
+    for path in listing(folder)[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove half-written checkpoints; call it only while holding the run."""
+    if folder.is_dir():
+        for path in folder.glob(".*.tmp"):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,241 @@
+"""The command line: one dataclass a command; its fields are the options, its docs the help."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg, subcommand
+
+from mezzotint import commands
+from mezzotint.errors import MezzotintError
+from mezzotint.files import storage_error
+
+Assignments = UseAppendAction[tuple[str, ...]]
+FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
+DataName = Annotated[Positional[str], arg(metavar="DATA")]
+ModelName = Annotated[Positional[str], arg(metavar="RUN")]
+INTERNAL = 70
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model on images; the same command resumes an interrupted run.
+
+    For example: mezzotint train vae photos/ --budget 10m
+
+    All options of a family and its presets: mezzotint info vae
+    """
+
+    family: FamilyName
+    """autoencoder or vae."""
+    data: DataName
+    """digits, shapes, fashion-mnist, a folder, zip, tar, IDX folder, .npy/.npz or hf:OWNER/NAME."""
+    out: Path | None = None
+    """Run folder; by default runs/FAMILY-DATA."""
+    preset: str | None = None
+    """Named options of the family: default, classic, small, deep, spatial, denoising, ..."""
+    images: str | None = None
+    """Length in images seen: 50k, 2M."""
+    budget: str | None = None
+    """Length in wall-clock time instead: 90s, 10m, 1h30m."""
+    size: str | None = None
+    """Image size: 64, or 48x32 (width x height); by default read from the data."""
+    channels: Literal[1, 3, 4] | None = None
+    """Grey, RGB or RGBA; by default read from the data."""
+    batch: int | None = None
+    """Images an optimiser step; by default 128."""
+    seed: int = 0
+    """Seed of weights, data order and noise."""
+    config: Path | None = None
+    """JSON or YAML file with a mapping of options; --set wins over it."""
+    set: Assignments = ()
+    """Any option of the model or of training: key=value, one or several."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Make new images from a trained model."""
+
+    model: ModelName
+    """Run or model folder."""
+    n: Annotated[int, arg(aliases=["-n"])] = 64
+    """How many."""
+    seed: int = 0
+    """Image i has the seed SEED + i and depends on nothing else."""
+    batch: int = 64
+    """Images at a time; changes no pixel."""
+    out: Path = Path("samples.png")
+    """.png: a grid; .npz: arrays images, labels, seeds; else a folder with a file an image."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Show a model's version of images it was not trained on."""
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images; of a set with a held-out side, those are used."""
+    n: Annotated[int, arg(aliases=["-n"])] = 64
+    """How many at the most."""
+    noise: float | None = None
+    """Damage the images with this strength first: the denoising demonstration."""
+    out: Path = Path("reconstructions.png")
+    """.png: originals above damaged above rebuilt; .npz: arrays; else a folder."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on held-out images: distances, likelihood bounds, intervals."""
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images; of a set with a held-out side, those are used."""
+    samples: int = 64
+    """K of the importance-weighted bound."""
+    limit: int = 2000
+    """Images at the most."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a run, model, pack or picture made by mezzotint is."""
+
+    path: Annotated[Positional[str], arg(metavar="PATH")]
+    """Run folder, model folder, packed data, PNG, or the name of a family."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class Env:
+    """Print versions, devices and optional packages, for bug reports."""
+
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Look for trouble in a set of images: the dataset doctor."""
+
+    data: DataName
+    """Anything train takes."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    strict: bool = False
+    """Exit with 65 when a file cannot be used."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Write a set of images as one packed folder that loads at once."""
+
+    data: DataName
+    """Anything train takes."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder to create; train and the other commands take it as DATA."""
+    size: str | None = None
+    """Image size: 64, or 48x32 (width x height)."""
+    channels: Literal[1, 3, 4] | None = None
+    """Grey, RGB or RGBA."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Check or pack a set of images."""
+
+    action: Annotated[Check, subcommand("check")] | Annotated[Pack, subcommand("pack")]
+
+
+Command = (
+    Annotated[Train, subcommand("train")]
+    | Annotated[Sample, subcommand("sample")]
+    | Annotated[Reconstruct, subcommand("reconstruct")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Info, subcommand("info")]
+    | Annotated[Env, subcommand("env")]
+)
+
+HANDLERS: dict[type, Callable[[Any], int]] = {
+    Train: commands.train,
+    Sample: commands.sample,
+    Reconstruct: commands.reconstruct,
+    Evaluate: commands.evaluate,
+    Check: commands.check,
+    Pack: commands.pack,
+    Info: commands.info,
+    Env: commands.env,
+}
+_CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words or bool(os.environ.get("MEZZOTINT_DEBUG"))
+    words = spread_assignments([word for word in words if word != "--debug"])
+    command: Any = tyro.cli(
+        Command,
+        prog="mezzotint",
+        description="From a folder of images to a generative model you can trust. "
+        "--debug shows tracebacks.",
+        args=words,
+        config=_CONFIG,
+    )
+    command = command.action if isinstance(command, Data) else command
+    sys.exit(_run(command, debug))
+
+
+def _run(command: object, debug: bool) -> int:
+    """The command's exit code; every error becomes a message unless ``debug``."""
+    try:
+        return HANDLERS[type(command)](command)
+    except MezzotintError as error:
+        if debug:
+            raise
+        return _fail(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        return _fail(storage_error(error, Path(error.filename or ".")))
+    except Exception as error:
+        if debug:
+            raise
+        message = f"unexpected {type(error).__name__}: {error}"
+        fix = "this is a bug; run again with --debug and report what it prints"
+        print(f"error: {message}\n  to do: {fix}", file=sys.stderr)
+        return INTERNAL
+
+
+def _fail(error: MezzotintError) -> int:
+    print("error: " + "\n".join(error.lines()), file=sys.stderr)
+    return error.exit_code
+
+
+def spread_assignments(words: Sequence[str]) -> list[str]:
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``."""
+    spread: list[str] = []
+    after_set = False
+    for word in words:
+        is_pair = "=" in word and not word.startswith("-")
+        if after_set and is_pair and spread[-1] != "--set":
+            spread.append("--set")
+        after_set = word == "--set" or (after_set and is_pair)
+        spread.append(word)
+    return spread

@@ -1,0 +1,146 @@
+"""What each command prints; all work is the api's."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.config import parse_assignments
+from mezzotint.progress import Progress, Silent, Terminal
+from mezzotint.readers import load_file
+
+if TYPE_CHECKING:
+    from mezzotint import cli
+
+
+def train(command: "cli.Train") -> int:
+    """Train with a progress bar, then name the pictures."""
+    from mezzotint import api
+
+    options = load_file(command.config) if command.config else {}
+    options |= parse_assignments(command.set)
+    given = ("images", "budget", "size", "channels", "batch", "seed")
+    options |= {k: v for k in given if (v := getattr(command, k)) is not None}
+    show: Progress = Silent()
+    with Terminal(f"training {command.family}") as terminal:
+        show = Silent() if command.quiet else terminal
+        run = api.train(
+            command.family, command.data, command.out, command.preset, progress=show, **options
+        )
+    if not command.quiet:
+        _print_run(run.path, run.pictures)
+    return 0
+
+
+def _print_run(path: object, pictures: Iterable[object]) -> None:
+    print(f"run: {path}")
+    for picture in pictures:
+        print(f"picture: {picture}")
+
+
+def sample(command: "cli.Sample") -> int:
+    """Write samples and name the file."""
+    from mezzotint import api
+
+    api.sample(command.model, command.n, command.seed, command.out, command.batch)
+    print(f"samples: {command.out}")
+    return 0
+
+
+def reconstruct(command: "cli.Reconstruct") -> int:
+    """Write reconstructions and name the file."""
+    from mezzotint import api
+
+    api.reconstruct(command.model, command.data, command.n, command.noise, command.out)
+    print(f"reconstructions: {command.out}")
+    return 0
+
+
+def evaluate(command: "cli.Evaluate") -> int:
+    """Print measured numbers with their intervals."""
+    import dataclasses
+
+    from mezzotint import api
+
+    values = api.evaluate(command.model, command.data, command.samples, command.limit)
+    if command.json:
+        _print_json({name: dataclasses.asdict(value) for name, value in values.items()})
+        return 0
+    for name, value in values.items():
+        interval = "" if value.low is None else f"[{value.low:.5g}, {value.high:.5g}]"
+        note = ", ".join(part for part in (f"n={value.n}", value.note) if part)
+        print(f"{name:16} {value.value:10.5g} {value.unit:20} {interval:24} {note}".rstrip())
+    return 0
+
+
+def check(command: "cli.Check") -> int:
+    """Print what the dataset doctor found."""
+    from mezzotint import api
+
+    with Terminal("checking") as terminal:
+        found = api.check(command.data, strict=command.strict, progress=terminal)
+    if command.json:
+        _print_json(found.as_dict())
+    else:
+        print(api.checkup_table(found))
+    return int(found.exit_code)
+
+
+def pack(command: "cli.Pack") -> int:
+    """Pack images and say what is in the pack."""
+    from mezzotint import api
+
+    with Terminal("packing") as terminal:
+        images = api.pack(command.data, command.out, command.size, command.channels, terminal)
+    print("\n".join([*images.describe(), f"pack: {command.out}"]))
+    return 0
+
+
+def info(command: "cli.Info") -> int:
+    """Print what a path is."""
+    from mezzotint import api
+
+    _print_facts(api.describe(command.path), command.json)
+    return 0
+
+
+def env(command: "cli.Env") -> int:
+    """Print the environment."""
+    from mezzotint import api
+
+    _print_facts(api.environment(), command.json)
+    return 0
+
+
+def _print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(facts)
+    else:
+        print("\n".join(_indented(facts)))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _indented(value: Any, depth: int = 0) -> list[str]:
+    """Nested facts as lines, two spaces a level."""
+    space = "  " * depth
+    if isinstance(value, Mapping):
+        lines = []
+        for key, part in value.items():
+            deep = isinstance(part, Mapping | list) and part
+            lines += [f"{space}{key}:", *_indented(part, depth + 1)] if deep else [
+                f"{space}{key}: {_short(part)}"
+            ]  # fmt: skip
+        return lines
+    return [line for part in value for line in _item(part, space, depth)]
+
+
+def _item(part: Any, space: str, depth: int) -> list[str]:
+    return _indented(part, depth + 1) if isinstance(part, Mapping) else [f"{space}- {_short(part)}"]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None or value in ({}, [], ()) else str(value)

@@ -1,0 +1,106 @@
+"""Ways to damage an image, for denoising autoencoders and for showing what they repair.
+
+Every corruption takes clean images (N, C, H, W) in [0, 1], a strength and the draws of the batch,
+and returns damaged images of the same shape and range.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mezzotint.seeds import Draws
+
+Corruption = Callable[[Tensor, float, Draws], Tensor]
+
+
+def gaussian(clean: Tensor, sigma: float, draws: Draws) -> Tensor:
+    """clean + sigma * eps, clamped to [0, 1] (Vincent et al. 2010, section 3.3)."""
+    return (clean + sigma * draws.randn(*clean.shape[1:])).clamp(0, 1)
+
+
+def masking(clean: Tensor, share: float, draws: Draws) -> Tensor:
+    """A random share of the pixels set to black, all channels together."""
+    keep = draws.rand(1, *clean.shape[2:]) >= share
+    return clean * keep
+
+
+def salt_and_pepper(clean: Tensor, share: float, draws: Draws) -> Tensor:
+    """A random share of the pixels set to black or white with equal chance."""
+    chance = draws.rand(1, *clean.shape[2:])
+    salted = torch.where(chance < share / 2, torch.zeros_like(clean), clean)
+    return torch.where(chance >= 1 - share / 2, torch.ones_like(clean), salted)
+
+
+def blur(clean: Tensor, strength: float, draws: Draws) -> Tensor:
+    """Gaussian blur; each image's sigma is uniform up to ``strength`` times a tenth of its side."""
+    largest = max(strength * min(clean.shape[-2:]) / 10, 1e-3)
+    sigmas = draws.rand(1) * largest
+    radius = min(int(3 * largest) + 1, min(clean.shape[-2:]) - 1)
+    steps = torch.arange(-radius, radius + 1, dtype=clean.dtype, device=clean.device)
+    kernels = torch.exp(-steps.square() / (2 * sigmas.square().clamp_min(1e-6)))
+    kernels = kernels / kernels.sum(1, keepdim=True)
+    count, channels = clean.shape[:2]
+    weights = kernels.repeat_interleave(channels, 0)
+    flat = F.pad(clean.reshape(1, count * channels, *clean.shape[2:]), (radius,) * 4, "replicate")
+    rows = F.conv2d(flat, weights[:, None, :, None], groups=count * channels)
+    both: Tensor = F.conv2d(rows, weights[:, None, None, :], groups=count * channels)
+    return both.reshape(clean.shape).clamp(0, 1)
+
+
+def patches(clean: Tensor, strength: float, draws: Draws) -> Tensor:
+    """Three rectangles an image, each filled with a smooth random texture.
+
+    Coherent damage teaches repair of defects, where independent pixel noise teaches smoothing
+    (2511.07233). ``strength`` is the largest side of a rectangle as a share of the image's.
+    """
+    damaged = clean
+    for _ in range(3):
+        inside = _rectangles(clean, strength, draws)
+        texture = _smooth_texture(clean, draws)
+        damaged = torch.where(inside, texture, damaged)
+    return damaged
+
+
+def _rectangles(images: Tensor, largest: float, draws: Draws) -> Tensor:
+    """One random box an image as a mask (N, 1, H, W)."""
+    height, width = images.shape[-2:]
+    centre_y, centre_x, tall, wide = draws.rand(4).T[:, :, None, None]
+    rows = (torch.arange(height, device=images.device) + 0.5).view(1, height, 1) / height
+    columns = (torch.arange(width, device=images.device) + 0.5).view(1, 1, width) / width
+    near_y = (rows - centre_y).abs() <= tall * largest / 2
+    near_x = (columns - centre_x).abs() <= wide * largest / 2
+    return (near_y & near_x)[:, None]
+
+
+def _smooth_texture(images: Tensor, draws: Draws) -> Tensor:
+    coarse = draws.rand(images.shape[1], 4, 4)
+    return F.interpolate(coarse, images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "gaussian": gaussian,
+    "masking": masking,
+    "salt-and-pepper": salt_and_pepper,
+    "blur": blur,
+    "patches": patches,
+}
+
+
+def corrupt(clean: Tensor, names: Sequence[str], strength: float, draws: Draws) -> Tensor:
+    """Damage each image with one of the named corruptions, chosen evenly by the draws.
+
+    Args:
+        clean: (N, C, H, W) in [0, 1].
+        names: keys of ``CORRUPTIONS``; none leaves the images as they are.
+        strength: sigma of ``gaussian``; share or relative size of the others.
+        draws: the batch's random numbers.
+    """
+    if len(names) <= 1:
+        return CORRUPTIONS[names[0]](clean, strength, draws) if names else clean
+    choice = (draws.rand() * len(names)).long().view(-1, 1, 1, 1)
+    damaged = clean
+    for index, name in enumerate(names):
+        damaged = torch.where(choice == index, CORRUPTIONS[name](clean, strength, draws), damaged)
+    return damaged

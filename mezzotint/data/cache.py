@@ -1,0 +1,31 @@
+"""Where data is kept between runs, and whether the network may be used."""
+
+import os
+from pathlib import Path
+
+
+def cache_home() -> Path:
+    """The cache folder: ``MEZZOTINT_HOME`` when set, otherwise the user's cache folder."""
+    override = os.environ.get("MEZZOTINT_HOME")
+    if override:
+        return Path(override).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("mezzotint", appauthor=False)
+
+
+def offline() -> bool:
+    """Whether ``MEZZOTINT_OFFLINE`` forbids every download."""
+    return os.environ.get("MEZZOTINT_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def printable(name: str) -> str:
+    """A file name that can be printed and stored as UTF-8, whatever bytes it holds."""
+    if name.isascii() and name.isprintable():
+        return name
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogatepass")
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,0 +1,108 @@
+"""What a path or this installation is, as plain data."""
+
+import dataclasses
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from mezzotint.errors import MissingInputError
+from mezzotint.families import FAMILIES, family_class
+from mezzotint.families.base import read_model_config
+from mezzotint.plans import versions
+from mezzotint.provenance import read_provenance
+from mezzotint.recipe import Recipe
+from mezzotint.runs import RunFolder
+
+EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """What a run, model, pack, picture or family is.
+
+    Args:
+        path: a folder, a PNG, or the name of a family.
+
+    Returns:
+        JSON-able; ``is`` says which of ``run``, ``model``, ``pack``, ``picture``, ``family``.
+
+    Raises:
+        MissingInputError: nothing known is there.
+        ConfigError, RefusedError: it is damaged or made by a newer version.
+    """
+    place = Path(path)
+    if str(path) in FAMILIES and not place.exists():
+        return describe_family(str(path))
+    if (place / "run.json").is_file():
+        return _describe_run(RunFolder(place))
+    if (place / "config.json").is_file():
+        return {"is": "model", "path": str(place), **read_model_config(place)}
+    if (place / "images.npy").is_file():
+        return _describe_pack(place)
+    if place.is_file() and place.suffix.lower() == ".png":
+        return {"is": "picture", "path": str(place), **read_provenance(place)}
+    raise MissingInputError(
+        "no run, model, pack or picture of mezzotint here",
+        where=str(place),
+        fix=f"name one of those, or a family: {', '.join(FAMILIES)}",
+    )
+
+
+def _describe_run(run: RunFolder) -> dict[str, Any]:
+    header, lines = run.header(), run.lines()
+    return {
+        "is": "run",
+        "path": str(run.path),
+        "status": run.status(),
+        "images_seen": lines[-1]["images"] if lines else 0,
+        "last": lines[-1] if lines else {},
+        **header,
+    }
+
+
+def _describe_pack(place: Path) -> dict[str, Any]:
+    from mezzotint.data.store import load_images
+
+    images = load_images(place)
+    return {"is": "pack", "path": str(place), "facts": images.describe(), "images": len(images)}
+
+
+def describe_family(name: str) -> dict[str, Any]:
+    """Options, defaults and presets of a family.
+
+    Raises:
+        UsageError: there is no such family.
+    """
+    kind = family_class(name)
+    options = {"model": _options(kind.config_class), "training": _options(Recipe)}
+    return {"is": "family", "name": name, **options, "presets": dict(kind.presets)}
+
+
+def _options(kind: Any) -> dict[str, dict[str, Any]]:
+    return {
+        field.name: {"default": field.default, "help": field.metadata.get("help", "")}
+        for field in dataclasses.fields(kind)
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices, optional packages and settings, for bug reports."""
+    import torch
+
+    from mezzotint.data.cache import cache_home
+
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "versions": versions(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": cuda or "none",
+        "extras": {
+            name: "installed" if importlib.util.find_spec(package) else "missing"
+            for name, package in EXTRAS.items()
+        },
+        "cache": str(cache_home()),
+        "settings": {k: v for k, v in sorted(os.environ.items()) if k.startswith("MEZZOTINT_")},
+    }

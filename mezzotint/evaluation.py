@@ -1,0 +1,118 @@
+"""Numbers about a model on held-out images, each with its interval and n."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mezzotint.families.base import Bounds, Encodes, Family, Reconstructs, to_unit
+from mezzotint.images import to_float
+from mezzotint.likelihoods import LIKELIHOODS, bits_per_dim
+from mezzotint.metrics.intervals import bootstrap_mean
+from mezzotint.seeds import ImageNoise, image_seeds
+from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
+
+PART = 128
+ACTIVE_VARIANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number.
+
+    Attributes:
+        value: the number.
+        low, high: its 95% bootstrap interval; both None where none is defined.
+        n: images it was measured on.
+        unit: what it counts.
+        note: how it was measured, if that changes its meaning.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    note: str = ""
+
+
+FIDELITY: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
+    "mse": (squared_error, "per pixel in [0, 1]"),
+    "mae": (absolute_error, "per pixel in [0, 1]"),
+    "psnr": (psnr, "dB"),
+    "ssim": (ssim, ""),
+}
+
+
+def measure(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str, Value]:
+    """Everything the family's capabilities allow to measure.
+
+    Args:
+        family: the model.
+        pixels: uint8 (N, H, W, C) held-out images.
+        samples: K of the importance-weighted bound.
+    """
+    values: dict[str, Value] = {}
+    if isinstance(family, Reconstructs):
+        values |= reconstruction_values(family, pixels)
+    if isinstance(family, Bounds):
+        values |= bound_values(family, pixels, samples)
+    return values
+
+
+def reconstruction_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str, Value]:
+    """Mean distances between images and their reconstructions."""
+    found: dict[str, list[Tensor]] = {name: [] for name in FIDELITY}
+    for images in _parts(pixels):
+        rebuilt = family.reconstruct(images).cpu()  # type: ignore[operator]
+        for name, (distance, _) in FIDELITY.items():
+            found[name].append(distance(to_unit(rebuilt), to_unit(images)))
+    return {name: mean_value(torch.cat(found[name]), FIDELITY[name][1]) for name in FIDELITY}
+
+
+def bound_values(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str, Value]:
+    """Reconstruction, KL and bounds in nats, bits a dimension, and the number of active units."""
+    seeds = image_seeds(0, len(pixels))
+    parts = [
+        family.bound(images, ImageNoise(seeds[at : at + PART], family.device, "bound"), samples)  # type: ignore[operator]
+        for at, images in zip(range(0, len(pixels), PART), _parts(pixels), strict=True)
+    ]
+    terms = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+    bound = f"K={samples}"
+    values = {
+        "reconstruction": mean_value(terms["reconstruction"], "nats"),
+        "kl": mean_value(terms["kl"], "nats"),
+        "negative_elbo": mean_value(-terms["elbo"], "nats"),
+        "nll_bound": mean_value(-terms["iw_bound"], "nats", f"importance-weighted, {bound}"),
+        "active_units": active_value(family, pixels),
+    }
+    likelihood = LIKELIHOODS[family.config.likelihood]
+    if likelihood.counts_bits:
+        dims = math.prod(family.shape)
+        bits = bits_per_dim(-terms["iw_bound"], dims, likelihood.continuous)
+        values["bits_per_dim"] = mean_value(bits, "bits", f"importance-weighted, {bound}")
+    return values
+
+
+def active_value(family: Family, pixels: NDArray[np.uint8]) -> Value:
+    """Latents whose posterior mean varies over the images: Var(mu_j) > 0.01 (1509.00519, 5.3)."""
+    if not isinstance(family, Encodes):
+        raise TypeError(f"{family.kind} does not encode")
+    means = torch.cat([family.embed(images).cpu() for images in _parts(pixels)])
+    active = int((means.var(0, correction=0) > ACTIVE_VARIANCE).sum())
+    return Value(active, None, None, len(pixels), f"of {means.shape[1]} latents")
+
+
+def mean_value(values: Tensor, unit: str, note: str = "") -> Value:
+    """The mean of per-image numbers (n,) with its bootstrap interval."""
+    numbers = values.double().numpy()
+    low, high = bootstrap_mean(numbers)
+    return Value(float(numbers.mean()), low, high, len(numbers), unit, note)
+
+
+def _parts(pixels: NDArray[np.uint8]) -> list[Tensor]:
+    return [to_float(pixels[at : at + PART]) for at in range(0, len(pixels), PART)]

@@ -1,0 +1,128 @@
+"""Autoencoders, plain and denoising: an image through a narrow latent and back.
+
+Inside the family pixels are in [0, 1]; the border to the outside is [-1, 1].
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.config import option
+from mezzotint.corruptions import CORRUPTIONS, corrupt
+from mezzotint.errors import ConfigError, nearest
+from mezzotint.families.base import Batch, Family, Losses, Player, chunked, from_unit, to_unit
+from mezzotint.families.coding import CoderConfig, build_decoder, build_encoder, latent_shape
+from mezzotint.seeds import Draws
+from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(CoderConfig):
+    """Options of an autoencoder."""
+
+    loss: Literal["mse", "l1", "ssim"] = option("mse", "what the reconstruction minimises")
+    corruption: tuple[str, ...] = option((), "damage to repair: " + ", ".join(CORRUPTIONS))
+    noise: float = option(0.2, "strength of the damage; sigma of gaussian", low=0, high=4)
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        super().__post_init__()
+        for name in self.corruption:
+            if name not in CORRUPTIONS:
+                raise ConfigError(
+                    f"there is no corruption '{name}'", fix=nearest(name, CORRUPTIONS)
+                )
+
+
+def dissimilarity(first: Tensor, second: Tensor) -> Tensor:
+    """1 - SSIM per image: 0 for equal images."""
+    return 1 - ssim(first, second)
+
+
+RECONSTRUCTION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": squared_error,
+    "l1": absolute_error,
+    "ssim": dissimilarity,
+}
+
+_CLASSIC = {"widths": (32, 64, 128), "latent": 32, "lr": 1e-3}
+_DEEP = {"blocks": 1, "norm": "group", "activation": "silu"}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": _CLASSIC | {"widths": (), "latent": 64},
+    "classic": _CLASSIC | {"size": 32},
+    "small": {"widths": (16, 32, 64), "latent": 16},
+    "deep": _DEEP | {"latent": 128},
+    "spatial": _DEEP | {"widths": (64, 128), "spatial": True, "latent": 8},
+    "denoising": _DEEP | {"widths": (64, 128), "spatial": True, "latent": 16}
+    | {"corruption": ("gaussian",), "noise": 0.2},
+    "repair": _DEEP | {"latent": 128, "noise": 0.3}
+    | {"corruption": ("gaussian", "masking", "salt-and-pepper", "blur", "patches")},
+}  # fmt: skip
+
+
+class Autoencoder(Family):
+    """Encoder and decoder trained to give back the image (Hinton & Salakhutdinov 2006).
+
+    With a corruption it sees damaged images and is compared with the clean ones (Vincent et al.
+    2010). It has no distribution over latents, so it does not sample.
+
+    Args:
+        config: options, or give them as keywords.
+        encoder: a network of your own, (N, C, H, W) -> latent.
+        decoder: its partner, latent -> (N, C, H, W) in [0, 1].
+    """
+
+    kind: ClassVar[str] = "autoencoder"
+    config_class: ClassVar[type] = AutoencoderConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    def __init__(
+        self,
+        config: AutoencoderConfig | None = None,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, **options)
+        self.encoder = encoder or build_encoder(self.config, self.config.latent)
+        self.decoder = decoder or build_decoder(self.config, "sigmoid")
+
+    def players(self) -> dict[str, Player]:
+        """One player: encoder and decoder together."""
+        return {"autoencoder": Player(self, self.loss)}
+
+    def loss(self, batch: Batch) -> Losses:
+        """Reconstruction error of the clean images, mean over the batch."""
+        clean = to_unit(batch.images)
+        seen = corrupt(clean, self.config.corruption, self.config.noise, batch.noise)
+        restored = self.decoder(self.encoder(seen))
+        loss = RECONSTRUCTION_LOSSES[self.config.loss](restored, clean).mean()
+        return {"loss": loss, "psnr": psnr(restored.detach(), clean).mean()}
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
+        return chunked(self.encoder, to_unit(images.to(self.device)))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Latents as vectors (N, d)."""
+        return self.encode(images).flatten(1)
+
+    @torch.inference_mode()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of latents, flat or in their own shape."""
+        shaped = latent.to(self.device).view(-1, *latent_shape(self.config))
+        return from_unit(chunked(self.decoder, shaped))
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The network's version of images in [-1, 1], same shape and range."""
+        return self.decode(self.encode(images))
+
+    def corrupt(self, images: Tensor, draws: Draws, strength: float | None = None) -> Tensor:
+        """Images in [-1, 1] damaged as in training; Gaussian noise for a plain autoencoder."""
+        names = self.config.corruption or ("gaussian",)
+        amount = self.config.noise if strength is None else strength
+        return from_unit(corrupt(to_unit(images), names, amount, draws))

@@ -1,0 +1,237 @@
+"""What a family of models is to the rest of the package.
+
+A family names its players (who is optimised, by which loss) and has some of the capabilities
+below. It sees tensors and draws only: no files of images, no loop, no metrics.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.config import from_dict, to_dict
+from mezzotint.errors import ConfigError, UsageError
+from mezzotint.files import make_folder, replace_json
+from mezzotint.readers import parse_json, read_small
+from mezzotint.seeds import BatchNoise, Draws, ImageNoise
+from mezzotint.weights import load_into, load_tensors, save_tensors
+
+CHUNK = 8
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a loss sees of a training step.
+
+    Attributes:
+        images: (N, C, H, W) in [-1, 1].
+        noise: random numbers of these images at this step.
+        labels: (N,) int64, -1 where there is none, or None.
+        captions: one text or None an image, or None.
+        progress: share of the run that is done, 0 to 1.
+    """
+
+    images: Tensor
+    noise: Draws
+    labels: Tensor | None = None
+    captions: Sequence[str | None] | None = None
+    progress: float = 1.0
+
+
+Losses = dict[str, Tensor]
+"""Scalars of a step; ``loss`` is the one that is minimised."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of the game: the parameters of ``module`` are optimised by ``loss``.
+
+    Attributes:
+        module: holds the parameters this player may change.
+        loss: batch -> scalars.
+        steps: optimiser steps an iteration, each on a batch of its own.
+        options: optimiser settings that differ from the run's, for example ``{"lr": 2e-4}``.
+    """
+
+    module: nn.Module
+    loss: Callable[[Batch], Losses]
+    steps: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Makes new images from seeds."""
+
+    def sample(self, seeds: Iterable[int], batch: int = 64) -> Tensor:
+        """Images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Turns images into vectors and latents back into images."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Vectors (N, d), the same at every call."""
+        ...
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of latents."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Gives its own version of an image."""
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
+        ...
+
+
+@runtime_checkable
+class Corrupts(Protocol):
+    """Damages images the way it was trained to repair."""
+
+    def corrupt(self, images: Tensor, draws: Draws, strength: float | None = None) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
+        ...
+
+
+@runtime_checkable
+class Bounds(Protocol):
+    """Gives a bound on the likelihood of images."""
+
+    def bound(self, images: Tensor, draws: Draws, samples: int) -> dict[str, Tensor]:
+        """Per-image terms (N,) in nats; see the family."""
+        ...
+
+
+class Family(nn.Module):
+    """Base of every family: configuration, players, saving and loading. Nothing else is shared.
+
+    Args:
+        config: the family's configuration; or give its fields as keywords.
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
+    """
+
+    kind: ClassVar[str]
+    config_class: ClassVar[type]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__()
+        if config is not None and options:
+            raise UsageError("give a configuration or options, not both", where=self.kind)
+        self.config = config or from_dict(self.config_class, options, where=self.kind)
+
+    def players(self) -> dict[str, Player]:
+        """Who is optimised, by which loss, in the order of an iteration."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the images."""
+        return (self.config.channels, *self.config.size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def validation_loss(self, batch: Batch) -> Losses:
+        """The first player's losses on held-out images, at the end of every schedule."""
+        return next(iter(self.players().values())).loss(batch)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``.
+
+        Raises:
+            StorageError, CannotCreateError: the folder cannot be written.
+        """
+        path = make_folder(Path(folder))
+        header = {"schema": SCHEMA, "kind": self.kind, **to_dict(self.config)}
+        replace_json(path / "config.json", header)
+        save_tensors(path / "model.safetensors", self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **modules: nn.Module) -> Self:
+        """Read what :meth:`save_pretrained` wrote; nothing in the folder is executed.
+
+        Args:
+            folder: the model's folder.
+            modules: networks of your own, if the model was built with some.
+
+        Raises:
+            MissingInputError, ConfigError, DataError, RefusedError: the folder is not such a model.
+        """
+        path = Path(folder)
+        config = read_model_config(path)
+        if config.pop("kind") != cls.kind:
+            raise ConfigError(f"this is not a {cls.kind} model", where=str(path))
+        model = cls(from_dict(cls.config_class, config, where=str(path)), **modules)
+        load_into(model, load_tensors(path / "model.safetensors"), path)
+        return model.eval()
+
+
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a model folder as a mapping with ``kind``.
+
+    Raises:
+        MissingInputError: there is none.
+        ConfigError: it is not a model's, or was made by a newer version.
+    """
+    path = folder / "config.json"
+    config = parse_json(read_small(path), path)
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise ConfigError("not a mezzotint model: it names no kind", where=str(path))
+    schema = config.pop("schema", None)
+    if schema != SCHEMA:
+        fix = "install a newer mezzotint" if isinstance(schema, int) and schema > SCHEMA else ""
+        raise ConfigError(f"model schema {schema!r} is not {SCHEMA}", where=str(path), fix=fix)
+    return config
+
+
+def chunked(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Apply a network in chunks of one fixed size, the last one padded.
+
+    Kernels may round differently at other batch sizes; with one size for every call, a row's result
+    does not depend on how many rows came with it, so sampling is byte-equal at any batch size.
+    """
+    missing = -len(rows) % CHUNK
+    full = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
+    outputs = [function(part) for part in torch.split(full, CHUNK)]
+    return torch.cat(outputs)[: len(rows)]
+
+
+def in_batches(
+    make: Callable[[ImageNoise], Tensor], seeds: Iterable[int], batch: int, device: torch.device
+) -> Tensor:
+    """Call ``make`` with the draws of at most ``batch`` images at a time; results on the CPU."""
+    numbers = [int(seed) for seed in seeds]
+    if not numbers:
+        raise UsageError("no seeds to sample from", fix="seeds=range(16)")
+    parts = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
+    return torch.cat([make(ImageNoise(part, device)).cpu() for part in parts])
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1]."""
+    return images * 0.5 + 0.5
+
+
+def from_unit(images: Tensor) -> Tensor:
+    """[0, 1] -> [-1, 1], clamped."""
+    return (images * 2 - 1).clamp(-1, 1)
+
+
+def fixed_noise(purpose: str, rows: int, device: torch.device) -> BatchNoise:
+    """The same draws at every call; for validation and evaluation."""
+    return BatchNoise((purpose,), rows, device=device)

@@ -1,0 +1,218 @@
+"""Variational autoencoders (Kingma & Welling, 1312.6114).
+
+The loss is the negative ELBO in nats: summed over pixels and latents, mean over the batch, so that
+beta = 1 is the bound itself. Inside the family pixels are in [0, 1]; outside, [-1, 1].
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.config import option
+from mezzotint.families.base import (
+    Batch,
+    Family,
+    Losses,
+    Player,
+    chunked,
+    from_unit,
+    in_batches,
+    to_unit,
+)
+from mezzotint.families.coding import CoderConfig, build_decoder, build_encoder, latent_shape
+from mezzotint.likelihoods import (
+    LIKELIHOODS,
+    dequantise,
+    importance_weighted_bound,
+    kl_to_standard_normal,
+    log_standard_normal,
+)
+from mezzotint.seeds import Draws, ImageNoise
+
+LOG_VARIANCE_RANGE = (-20.0, 10.0)
+LOG_SCALE_RANGE = (-6.0, 3.0)
+
+
+@dataclass(frozen=True)
+class VAEConfig(CoderConfig):
+    """Options of a VAE."""
+
+    likelihood: Literal["gaussian", "bernoulli", "logistic"] = option(
+        "gaussian", "p(x | z): gaussian with learnt variance, bernoulli, discretised logistic"
+    )
+    beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", low=0, high=1e4)
+    beta_warmup: float = option(0.0, "share of the run over which beta rises from 0", 0, 1)
+    free_bits: float = option(0.0, "nats a latent may hold for free (1606.04934)", low=0, high=100)
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        super().__post_init__()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"latent": 32, "beta_warmup": 0.1, "lr": 2e-3},
+    "classic": {"widths": (32, 64, 128), "latent": 32, "lr": 1e-3, "size": 32},
+    "mlp": {"network": "mlp", "widths": (400,), "latent": 20, "likelihood": "bernoulli"},
+    "deep": {"blocks": 1, "norm": "group", "activation": "silu", "latent": 64, "beta_warmup": 0.1},
+    "spatial": {"blocks": 1, "norm": "group", "activation": "silu", "widths": (64, 128)}
+    | {"spatial": True, "latent": 4},
+    "bits": {"likelihood": "logistic", "latent": 64, "beta_warmup": 0.1},
+}
+
+
+class VAE(Family):
+    """Encoder to a Gaussian posterior, decoder to a likelihood, standard normal prior.
+
+    Args:
+        config: options, or give them as keywords.
+        encoder: a network of your own, (N, C, H, W) in [0, 1] -> (N, 2 latent): mu, log-variance.
+        decoder: its partner, (N, latent) -> (N, C, H, W), raw means or logits.
+    """
+
+    kind: ClassVar[str] = "vae"
+    config_class: ClassVar[type] = VAEConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    def __init__(
+        self,
+        config: VAEConfig | None = None,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, **options)
+        self.encoder = encoder or build_encoder(self.config, 2 * self.config.latent)
+        self.decoder = decoder or build_decoder(self.config, "none")
+        self.likelihood = LIKELIHOODS[self.config.likelihood]
+        scale = torch.full((self.config.channels, 1, 1), self.likelihood.start)
+        if self.likelihood.learns_scale:
+            self.log_scale = nn.Parameter(scale)
+        else:
+            self.register_buffer("log_scale", scale)
+
+    def players(self) -> dict[str, Player]:
+        """One player: encoder, decoder and the likelihood's scale."""
+        return {"vae": Player(self, self.loss)}
+
+    def beta(self, progress: float) -> float:
+        """The weight of the KL term at a share of the run."""
+        warmup = self.config.beta_warmup
+        rising = min(1.0, progress / warmup) if warmup > 0 else 1.0
+        return float(self.config.beta * rising)
+
+    def loss(self, batch: Batch) -> Losses:
+        """-ELBO in nats an image: -E log p(x | z) + beta KL (1312.6114, eq. 10)."""
+        clean = to_unit(batch.images)
+        target = self._target(clean, batch.noise)
+        mean, log_variance = self.posterior(clean)
+        latent = mean + torch.exp(0.5 * log_variance) * batch.noise.randn(*mean.shape[1:])
+        log_prob = self.log_likelihood(target, self.decoder(latent)).mean()
+        kl = kl_to_standard_normal(mean, log_variance).flatten(1)
+        beta = self.beta(batch.progress)
+        loss = -log_prob + beta * free_nats(kl, self.config.free_bits)
+        report = {"reconstruction": -log_prob.detach(), "kl": kl.detach().sum(1).mean()}
+        return {"loss": loss, **report, "beta": loss.new_tensor(beta)}
+
+    def _target(self, clean: Tensor, draws: Draws) -> Tensor:
+        """Pixels as the likelihood wants them: a density needs dequantised ones."""
+        return dequantise(clean, draws.rand(*clean.shape[1:])) if self._continuous else clean
+
+    @property
+    def _continuous(self) -> bool:
+        return self.likelihood.continuous
+
+    def posterior(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """mu and log-variance of q(z | x) for pixels in [0, 1]."""
+        mean, log_variance = self.encoder(clean).chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+    def log_likelihood(self, images: Tensor, decoded: Tensor) -> Tensor:
+        """Nats of images (..., C, H, W) given the decoder's output."""
+        return self.likelihood.log_prob(images, decoded, self.log_scale.clamp(*LOG_SCALE_RANGE))
+
+    @torch.inference_mode()
+    def bound(self, images: Tensor, draws: Draws, samples: int = 1) -> dict[str, Tensor]:
+        """ELBO terms and the importance-weighted bound of log p(x), in nats (1509.00519).
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+            draws: random numbers, one row an image.
+            samples: K of the bound; the bound rises with K towards log p(x).
+
+        Returns:
+            (N,) tensors: ``reconstruction`` (-E log p(x|z) over the K draws), ``kl`` (closed form),
+            ``elbo`` and ``iw_bound`` (both are log-probabilities: higher is better), and
+            (N, latent) ``kl_per_latent``.
+        """
+        clean = to_unit(images.to(self.device))
+        target = self._target(clean, draws)
+        mean, log_variance = (part.flatten(1) for part in self.posterior(clean))
+        log_weights, log_probs = self._log_weights(target, mean, log_variance, draws, samples)
+        kl = kl_to_standard_normal(mean, log_variance)
+        reconstruction = -log_probs.mean(0)
+        return {
+            "reconstruction": reconstruction,
+            "kl": kl.sum(1),
+            "elbo": -reconstruction - kl.sum(1),
+            "iw_bound": importance_weighted_bound(log_weights),
+            "kl_per_latent": kl,
+        }
+
+    def _log_weights(
+        self, target: Tensor, mean: Tensor, log_variance: Tensor, draws: Draws, samples: int
+    ) -> tuple[Tensor, Tensor]:
+        """log p(x|z) p(z) / q(z|x) and log p(x|z) of K draws: two (K, N) tensors.
+
+        The images are encoded once; only the decoder runs K times.
+        """
+        shape = latent_shape(self.config)
+        weights, probs = [], []
+        for noise in draws.randn(samples, mean.shape[1]).unbind(1):
+            latent = mean + torch.exp(0.5 * log_variance) * noise
+            log_prob = self.log_likelihood(target, self.decoder(latent.view(-1, *shape)))
+            log_q = log_standard_normal(noise) - 0.5 * log_variance.sum(1)
+            weights.append(log_prob + log_standard_normal(latent) - log_q)
+            probs.append(log_prob)
+        return torch.stack(weights), torch.stack(probs)
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """Posterior means of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
+        return chunked(lambda part: self.posterior(part)[0], to_unit(images.to(self.device)))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """mu as vectors (N, d): the same at every call."""
+        return self.encode(images).flatten(1)
+
+    @torch.inference_mode()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Expected images (N, C, H, W) in [-1, 1] of latents, flat or in their own shape."""
+        shaped = latent.to(self.device).view(-1, *latent_shape(self.config))
+        return from_unit(
+            chunked(lambda part: self.likelihood.to_pixels(self.decoder(part)), shaped)
+        )
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Decoded posterior means of images in [-1, 1], same shape and range."""
+        return self.decode(self.encode(images))
+
+    def sample(self, seeds: Iterable[int], batch: int = 64) -> Tensor:
+        """Decoded draws from N(0, I): (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone.
+
+        Raises:
+            UsageError: no seeds.
+        """
+
+        def make(noise: ImageNoise) -> Tensor:
+            return self.decode(noise.randn(*latent_shape(self.config)))
+
+        return in_batches(make, seeds, batch, self.device)
+
+
+def free_nats(kl: Tensor, allowance: float) -> Tensor:
+    """sum_j max(allowance, batch mean of KL_j): (N, d) -> scalar (1606.04934, app. C.8)."""
+    means = kl.mean(0)
+    return means.clamp_min(allowance).sum() if allowance > 0 else means.sum()

@@ -1,0 +1,66 @@
+"""From packed pixels to batches on the device: one gather, one conversion."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mezzotint.data.batches import Rows, rows_at
+from mezzotint.data.dataset import Images
+from mezzotint.families.base import Batch
+from mezzotint.seeds import Draws
+
+RESIDENT_SHARE = 0.25
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 (n, H, W, C) -> float32 (n, C, H, W) in [-1, 1], channels last in memory.
+
+    The arithmetic of :func:`mezzotint.images.to_float`, without leaving the device or the layout.
+    """
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+class Feed:
+    """Batches of one set of images.
+
+    Args:
+        images: the set; its pixels stay where they are, usually in a memory map.
+        batch: images a batch.
+    """
+
+    def __init__(self, images: Images, batch: int) -> None:
+        self.images, self.size = images, batch
+        self._device = torch.device("cpu")
+        self._resident: Tensor | None = None
+
+    def to(self, device: torch.device) -> None:
+        """Serve batches on ``device``; a set that is small beside a GPU's memory moves there."""
+        self._device = device
+        if device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(device)
+        bytes_needed = len(self.images) * self.images.pixels[0].nbytes
+        if bytes_needed < RESIDENT_SHARE * free:
+            everything = self.images.gather(np.arange(len(self.images)))
+            self._resident = torch.from_numpy(everything).to(device)
+
+    def rows(self, seen: int, seed: int) -> Rows:
+        """The rows of the batch after ``seen`` images."""
+        return rows_at(len(self.images), seed, seen, self.size)
+
+    def pixels(self, rows: Rows) -> Tensor:
+        """Float images (n, C, H, W) in [-1, 1] on the device."""
+        if self._resident is not None:
+            index = torch.as_tensor(np.array(rows), device=self._device)
+            return normalise(self._resident[index])
+        return normalise(torch.from_numpy(self.images.gather(rows)).to(self._device))
+
+    def batch(self, rows: Rows, noise: Draws, flip: bool = False) -> Batch:
+        """Rows as a batch; ``flip`` mirrors half of the images."""
+        images = self.pixels(rows)
+        if flip:
+            mirrored = noise.rand().view(-1, 1, 1, 1) < 0.5
+            images = torch.where(mirrored, images.flip(-1), images)
+        labels = self.images.labels_of(rows)
+        marks = None if labels is None else torch.from_numpy(labels).to(self._device)
+        return Batch(images, noise, marks, self.images.captions_of(rows))

@@ -1,0 +1,59 @@
+"""From records to ``history.jsonl``: means over the steps since the last line."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mezzotint.runs import RunFolder
+from mezzotint.training import Record
+
+
+class History:
+    """Adds up records and writes a line every ``log_every`` steps.
+
+    Args:
+        folder: the run.
+        log_every: steps a line covers.
+    """
+
+    def __init__(self, folder: RunFolder, log_every: int) -> None:
+        self._folder, self._every = folder, log_every
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, record: Record) -> None:
+        """Count a record in."""
+        for name, value in record.losses.items():
+            value = value.detach().float().cpu() if value.device.type == "cpu" else value.float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+
+    def due(self, record: Record) -> bool:
+        """Whether a line ends at this record."""
+        return record.step % self._every == 0 or record.progress >= 1
+
+    def write(self, record: Record, extra: dict[str, float]) -> dict[str, Any]:
+        """Write the line that ends at this record and start the next; returns the line."""
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        line = {
+            "images": record.images,
+            "step": record.step,
+            "progress": round(record.progress, 6),
+            "seconds": round(record.seconds, 3),
+            "rate": record.rate,
+            **means,
+            **extra,
+        }
+        self._folder.append(line)
+        self._sums, self._count = {}, 0
+        return line
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint between two lines must hold."""
+        return {"sums": {k: float(v) for k, v in self._sums.items()}, "count": self._count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a checkpoint's sums."""
+        self._sums = {name: torch.tensor(value) for name, value in state["sums"].items()}
+        self._count = state["count"]

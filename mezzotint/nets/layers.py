@@ -1,0 +1,65 @@
+"""Small layers shared by the networks."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["none", "group", "batch"]
+Activation = Literal["relu", "silu", "leaky"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "leaky": lambda: nn.LeakyReLU(0.2),
+}
+NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
+    "none": lambda width: [],
+    "group": lambda width: [nn.GroupNorm(math.gcd(8, width), width)],
+    "batch": lambda width: [nn.BatchNorm2d(width)],
+}
+
+
+class Residual(nn.Module):
+    """x + f(x) with two 3x3 convolutions, norm and activation first (He et al., 1603.05027).
+
+    Shapes: (N, width, H, W) -> the same.
+    """
+
+    def __init__(self, width: int, norm: Norm = "group", activation: Activation = "silu") -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *NORMS[norm](width),
+            ACTIVATIONS[activation](),
+            nn.Conv2d(width, width, 3, padding=1),
+            *NORMS[norm](width),
+            ACTIVATIONS[activation](),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+        nn.init.zeros_(self.body[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x + body(x), (N, width, H, W)."""
+        out: Tensor = x + self.body(x)
+        return out
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Repeat the right and bottom edge until both sides are a multiple: (N, C, H, W) -> larger."""
+    height, width = images.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    if bottom == right == 0:
+        return images
+    return F.pad(images, (0, right, 0, bottom), mode="replicate")
+
+
+def crop_to(images: Tensor, size: Sequence[int]) -> Tensor:
+    """The top-left (H, W) part: undoes :func:`pad_to_multiple`."""
+    return images[..., : size[0], : size[1]]
+
+
+def padded(side: int, multiple: int) -> int:
+    """The side after :func:`pad_to_multiple`."""
+    return side + -side % multiple

@@ -1,0 +1,69 @@
+"""Optimisers by name, and their state as plain tensors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mezzotint.recipe import Recipe
+
+Parameters = list[nn.Parameter]
+
+
+def _adam(parameters: Parameters, recipe: Recipe) -> Optimizer:
+    """Adam (1412.6980); the fused kernel makes one pass over the parameters."""
+    return torch.optim.Adam(
+        parameters, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def _adamw(parameters: Parameters, recipe: Recipe) -> Optimizer:
+    """AdamW: decoupled weight decay (1711.05101)."""
+    return torch.optim.AdamW(
+        parameters, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+OPTIMISERS: dict[str, Callable[[Parameters, Recipe], Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+}
+
+
+def build(parameters: Parameters, recipe: Recipe) -> Optimizer:
+    """The recipe's optimiser over ``parameters``."""
+    return OPTIMISERS[recipe.optimizer](parameters, recipe)
+
+
+def set_rate(optimiser: Optimizer, rate: float) -> None:
+    """Use ``rate`` from the next step on."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def named_state(optimiser: Optimizer) -> dict[str, Tensor]:
+    """The optimiser's per-parameter state as ``index.key`` -> tensor."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, entries in state.items()
+        for key, value in entries.items()
+    }
+
+
+@torch.no_grad()
+def load_state(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Take over saved state.
+
+    Moments are copied into tensors laid out as their parameter: fused kernels walk parameter and
+    moments by the same addresses, whatever layout the file had.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for name, saved in tensors.items():
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        entry: dict[str, Any] = optimiser.state[parameter]
+        same = saved.shape == parameter.shape and saved.dim() > 0
+        entry[key] = torch.empty_like(parameter).copy_(saved) if same else saved.clone()

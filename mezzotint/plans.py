@@ -1,0 +1,152 @@
+"""What the user asked for, settled: family, options, data and length of a run."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mezzotint.config import field_names, from_dict, parse_size, split_options, to_dict
+from mezzotint.data.dataset import Images
+from mezzotint.errors import ConfigError, nearest
+from mezzotint.families import family_class
+from mezzotint.families.base import Family
+from mezzotint.recipe import Recipe
+
+DEFAULT_IMAGES = 200_000
+PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
+_FREE = {"checkpoint_seconds", "keep", "tensorboard"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options of a run before the data is read.
+
+    Attributes:
+        kind: the family's class.
+        model: options of the model; those the data decides may be missing.
+        recipe: how it is trained.
+        instance: a model the user built, to be trained as it is.
+    """
+
+    kind: type[Family]
+    model: Mapping[str, Any]
+    recipe: Recipe
+    instance: Family | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The size the images must have, or None when the data decides."""
+        if self.instance is not None:
+            return parse_size(self.instance.config.size)
+        return parse_size(self.model["size"]) if "size" in self.model else None
+
+    @property
+    def channels(self) -> int | None:
+        """The channels the images must have, or None when the data decides."""
+        if self.instance is not None:
+            return int(self.instance.config.channels)
+        return int(self.model["channels"]) if "channels" in self.model else None
+
+    def build(self, data: Images) -> Family:
+        """The model for this data, with weights that depend on the seed alone."""
+        if self.instance is not None:
+            return self.instance
+        import torch
+
+        known = {"size": data.size, "channels": data.channels, "classes": data.classes}
+        fields = field_names(self.kind.config_class)
+        options = {**{k: v for k, v in known.items() if k in fields}, **self.model}
+        torch.manual_seed(self.recipe.seed)
+        return self.kind(from_dict(self.kind.config_class, options, where=self.kind.kind))
+
+
+def make_plan(family: str | Family, preset: str | None, options: Mapping[str, Any]) -> Plan:
+    """Settle preset and options; the options win.
+
+    Args:
+        family: a family's name, or a model to train.
+        preset: name of a preset of the family; None: ``default``, or nothing for a model.
+        options: flat options of model and recipe.
+
+    Raises:
+        UsageError: there is no such family.
+        ConfigError: there is no such preset or option, or a value is wrong.
+    """
+    instance = family if isinstance(family, Family) else None
+    kind = type(family) if isinstance(family, Family) else family_class(family)
+    chosen = _preset(kind, preset) if instance is None or preset else {}
+    if "images" in options or "budget" in options:
+        chosen = {k: v for k, v in chosen.items() if k not in ("images", "budget")}
+    merged = {**chosen, **options}
+    parts = split_options(merged, {"model": kind.config_class, "recipe": Recipe})
+    if instance is not None and parts["model"]:
+        key = next(iter(parts["model"]))
+        raise ConfigError(f"'{key}' belongs to the model, which is built", fix="pass it there")
+    recipe = from_dict(Recipe, parts["recipe"])
+    if recipe.images is None and recipe.budget is None:
+        recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
+    return Plan(kind, parts["model"], recipe, instance)
+
+
+def _preset(kind: type[Family], name: str | None) -> Mapping[str, Any]:
+    wanted = name or "default"
+    if wanted not in kind.presets:
+        raise ConfigError(
+            f"{kind.kind} has no preset '{wanted}'",
+            where="--preset",
+            fix=nearest(wanted, kind.presets),
+        )
+    return kind.presets[wanted]
+
+
+def run_header(family: Family, recipe: Recipe, data: Images) -> dict[str, Any]:
+    """What ``run.json`` says: enough to build the model again and to know the data again."""
+    return {
+        "family": family.kind,
+        "model": to_dict(family.config),
+        "recipe": to_dict(recipe),
+        "data": {
+            "spec": data.spec,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "facts": data.describe(),
+        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def require_same(old: Mapping[str, Any], new: Mapping[str, Any], where: str) -> None:
+    """Check that a command asks for the run that is already in the folder.
+
+    Raises:
+        ConfigError: family, model, recipe or data differ; the message names the first difference.
+    """
+    for path, before, after in _differences(old, new):
+        raise ConfigError(
+            f"the run in this folder was started with {path}={before}, this asks for {after}",
+            where=where,
+            fix="repeat the first command to resume it, or give another --out",
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    pairs = [("family", old.get("family"), new["family"])]
+    fingerprints = [header.get("data", {}).get("fingerprint") for header in (old, new)]
+    pairs.append(("data", fingerprints[0], fingerprints[1]))
+    for part in ("model", "recipe"):
+        before = old.get(part, {})
+        pairs += [(k, before.get(k), v) for k, v in new[part].items() if k not in _FREE]
+    return [(n, json.dumps(a), json.dumps(b)) for n, a, b in pairs if a != b]

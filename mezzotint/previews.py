@@ -1,0 +1,106 @@
+"""Pictures of a model at work, the same seeds and the same images every time."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mezzotint.corruptions import gaussian
+from mezzotint.data.dataset import Images
+from mezzotint.families.base import (
+    Batch,
+    Corrupts,
+    Family,
+    Reconstructs,
+    Samples,
+    fixed_noise,
+    from_unit,
+    to_unit,
+)
+from mezzotint.images import grid, rows_grid, save_image, to_float, to_uint8
+from mezzotint.seeds import ImageNoise, image_seeds
+
+SAMPLES = 36
+SHOWN = 16
+VALIDATED = 512
+
+Pixels = NDArray[np.uint8]
+
+
+def draw_previews(family: Family, held_out: Images, folder: Path, images: int) -> list[Path]:
+    """Write what the family can show: a grid of samples, a block of reconstructions.
+
+    Args:
+        family: the model, with the weights to show.
+        held_out: images it was not trained on.
+        folder: where the pictures go, named after ``images``.
+        images: images seen so far.
+
+    Raises:
+        StorageError, CannotCreateError: a picture cannot be written.
+    """
+    written = []
+    if isinstance(family, Samples):
+        pixels = to_uint8(family.sample(image_seeds(0, SAMPLES)))
+        written.append(save_image(folder / f"samples-{images:09d}.png", grid(pixels)))
+    if isinstance(family, Reconstructs) and len(held_out):
+        sheet = reconstruction_sheet(family, held_out.gather(range(min(SHOWN, len(held_out)))))
+        written.append(save_image(folder / f"reconstructions-{images:09d}.png", sheet))
+    return written
+
+
+def reconstruction_sheet(family: Family, pixels: Pixels, noise: float | None = None) -> Pixels:
+    """Originals above reconstructions; between them what the model saw, if that was damaged.
+
+    Args:
+        family: can reconstruct.
+        pixels: (N, H, W, C) uint8.
+        noise: damage the images with this strength first; None: as the family was trained.
+
+    Returns:
+        uint8 (H', W', C).
+    """
+    seen = damaged(family, pixels, noise)
+    series, captions = [pixels], ["original"]
+    if seen is not pixels:
+        series, captions = [*series, seen], [*captions, "damaged"]
+    series.append(rebuilt(family, seen))
+    return rows_grid(series, columns=min(8, len(pixels)), captions=[*captions, "rebuilt"])
+
+
+def rebuilt(family: Family, pixels: Pixels) -> Pixels:
+    """The family's reconstruction of uint8 (N, H, W, C) images, in the same form."""
+    if not isinstance(family, Reconstructs):
+        raise TypeError(f"{family.kind} does not reconstruct")
+    parts = [pixels[start : start + 256] for start in range(0, len(pixels), 256)]
+    return np.concatenate([to_uint8(family.reconstruct(to_float(part))) for part in parts])
+
+
+def damaged(family: Family, pixels: Pixels, noise: float | None) -> Pixels:
+    """The images with the damage the family repairs, or Gaussian noise if it knows none.
+
+    Image i's damage depends on i alone. The same array comes back when no strength is given and
+    the family was trained on clean images.
+    """
+    if noise is None and not getattr(family.config, "corruption", ()):
+        return pixels
+    draws = ImageNoise(image_seeds(0, len(pixels)), purpose="corrupt")
+    images = to_float(pixels)
+    if isinstance(family, Corrupts):
+        return to_uint8(family.corrupt(images, draws, noise))
+    return to_uint8(from_unit(gaussian(to_unit(images), noise or 0.0, draws)))
+
+
+@torch.no_grad()
+def validation_losses(family: Family, held_out: Images) -> dict[str, float]:
+    """Mean losses on up to 512 held-out images with the same draws every time."""
+    count = min(VALIDATED, len(held_out))
+    if count == 0:
+        return {}
+    images = to_float(held_out.gather(range(count))).to(family.device)
+    labels = held_out.labels_of(range(count))
+    marks = None if labels is None else torch.from_numpy(labels).to(family.device)
+    noise = fixed_noise("validation", count, family.device)
+    losses = family.validation_loss(Batch(images, noise, marks, held_out.captions_of(range(count))))
+    return {f"validation_{name}": float(value) for name, value in losses.items()}

@@ -1,0 +1,226 @@
+"""One training run from start, or from where it stopped, to the finished model in its folder."""
+
+import shutil
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mezzotint import checkpoint, faults
+from mezzotint.cards import model_card
+from mezzotint.curves import draw_curves
+from mezzotint.data.dataset import Images
+from mezzotint.errors import Stopped, StorageError, TrainingError
+from mezzotint.families.base import Family
+from mezzotint.feeding import Feed
+from mezzotint.files import storing, sync_folder, write_bytes
+from mezzotint.history import History
+from mezzotint.previews import draw_previews, validation_losses
+from mezzotint.progress import Progress, Silent
+from mezzotint.recipe import Recipe
+from mezzotint.runs import RunFolder
+from mezzotint.signals import StopRequest
+from mezzotint.trackers import open_tracker
+from mezzotint.training import NonFiniteError, Record, Trainer
+
+MAX_ROLLBACKS = 3
+_RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
+
+
+@dataclass
+class Session:
+    """A run at work.
+
+    Attributes:
+        family: the model that is trained.
+        data: train and held-out images.
+        recipe: how.
+        folder: where everything is written.
+        header: what ``run.json`` holds.
+        show: where progress goes.
+    """
+
+    family: Family
+    data: Images
+    recipe: Recipe
+    folder: RunFolder
+    header: Mapping[str, Any]
+    show: Progress
+
+    def run(self) -> None:
+        """Train to the end, resuming from the newest checkpoint; leaves the averages in place.
+
+        Raises:
+            BusyError: another process trains this run.
+            Stopped: a signal came; a checkpoint is complete.
+            TrainingError: the loss stays non-finite after three roll-backs.
+            StorageError, CannotCreateError: the folder cannot be written.
+        """
+        stop = StopRequest()
+        feed = Feed(self.data.train, self.recipe.batch)
+        self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
+        self.leads = self.trainer.accelerator.is_main_process
+        if not self.leads:
+            self.show = Silent()
+        with self.folder.hold() if self.leads else nullcontext(), stop.listening():
+            self._start()
+            self._train_through_rollbacks()
+            if stop and self.trainer.progress < 1:
+                self._save()
+                raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
+            self._finish()
+
+    def _start(self) -> None:
+        self.history = History(self.folder, self.recipe.log_every)
+        self.tracker = open_tracker(self.recipe.tensorboard and self.leads, self.folder.path)
+        self._previews = 0
+        if self.leads and not self.folder.exists():
+            self.folder.write_header(self.header)
+        if self.leads:
+            checkpoint.sweep(self.folder.checkpoints)
+        saved = self.folder.newest_checkpoint()
+        if saved is not None:
+            self._restore(saved)
+            self.show.say(f"resuming {self.folder.path} at {self.trainer.images:,} images")
+        elif self.leads:
+            self.folder.rewind(-1)
+            self._save()
+        self._await_others()
+
+    def _await_others(self) -> None:
+        self.trainer.accelerator.wait_for_everyone()
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
+        self.trainer.restore(saved)
+        self.history.restore(saved.state["history"])
+        self._previews = saved.state["previews"]
+        self._saved_at = self.trainer.seconds
+        if self.leads:
+            self.folder.rewind(self.trainer.images)
+
+    def _train_through_rollbacks(self) -> None:
+        while True:
+            try:
+                for record in self.trainer.records():
+                    self._take(record)
+                return
+            except NonFiniteError as error:
+                self._roll_back(error)
+
+    def _take(self, record: Record) -> None:
+        """Everything that happens after an iteration, on the leading process."""
+        self.history.add(record)
+        if not self.leads:
+            return
+        if self.history.due(record):
+            self._log(record)
+        if record.seconds - self._saved_at >= self.recipe.checkpoint_seconds:
+            self._save()
+
+    def _log(self, record: Record) -> None:
+        extra = self._look(record) if self._preview_due(record) else {}
+        line = self.history.write(record, extra)
+        self.tracker(line)
+        self.folder.beat()
+        speed = record.images / max(record.seconds, 1e-9)
+        left = record.seconds * (1 - record.progress) / max(record.progress, 1e-9)
+        note = f"loss {line.get('loss', next(iter(record.losses.values()))):.5g}"
+        note = f"{note}  {speed:,.0f} images/s"
+        self.show.update(record.progress, 1.0, note, left)
+
+    def _preview_due(self, record: Record) -> bool:
+        return record.progress * self.recipe.previews >= self._previews + 1 or record.progress >= 1
+
+    def _look(self, record: Record) -> dict[str, float]:
+        """Validation numbers and pictures of the averaged model; a full disk costs a warning."""
+        self._previews = int(record.progress * self.recipe.previews)
+        with self.trainer.average.applied():
+            self.family.eval()
+            try:
+                draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
+                faults.point("sample.done")
+            except StorageError as error:
+                self.show.say(f"warning: a preview was not written: {error.what}")
+            losses = validation_losses(self.family, self.data.held_out)
+            self.family.train()
+        return losses
+
+    def _save(self) -> None:
+        """Write a checkpoint; the history up to it is made durable first."""
+        if not self.leads:
+            return
+        self.folder.sync()
+        state = {**self.trainer.state(), "history": self.history.state()}
+        state["previews"] = self._previews
+        tensors = self.trainer.tensors()
+        checkpoint.save(self.folder.checkpoints, self.trainer.images, tensors, state)
+        checkpoint.prune(self.folder.checkpoints, self.recipe.keep)
+        self._saved_at = self.trainer.seconds
+
+    def _roll_back(self, error: NonFiniteError) -> None:
+        """Go back to the last good checkpoint, shuffle anew and halve the learning rate."""
+        names = ", ".join(self.data.train.names_of(error.rows[:8]))
+        self._await_others()
+        saved = self.folder.newest_checkpoint()
+        rollbacks = self.trainer.rollbacks + 1
+        if rollbacks > MAX_ROLLBACKS or saved is None:
+            raise TrainingError(
+                f"{error.what}, {MAX_ROLLBACKS} roll-backs did not help; the batch held {names}",
+                where=f"{self.folder.path} {error.where}",
+                fix=_RANGES,
+            ) from error
+        self._restore(saved)
+        self.trainer.rollbacks = rollbacks
+        self.show.say(
+            f"warning: {error.what} {error.where} (images {names}); back to "
+            f"{self.trainer.images:,} images with half the learning rate ({rollbacks} of 3)"
+        )
+
+    def _finish(self) -> None:
+        if self.leads:
+            self._save()
+            lines = self.folder.lines()
+            title = f"{self.header['family']} on {self.header['data']['spec']}"
+            self._draw(lines, title)
+        self._install_averages()
+        if self.leads:
+            self._write_model(lines[-1] if lines else {})
+        self.tracker(None)
+        self._await_others()
+
+    def _draw(self, lines: list[dict[str, Any]], title: str) -> None:
+        try:
+            draw_curves(self.folder.path / "curve.png", lines, title)
+        except StorageError as error:
+            self.show.say(f"warning: the curve was not written: {error.what}")
+
+    def _install_averages(self) -> None:
+        self.family.load_state_dict(self.trainer.average.tensors)
+        self.family.eval()
+
+    def _write_model(self, last: dict[str, Any]) -> None:
+        """The model folder appears whole, by a rename."""
+        building = self.folder.path / ".model.tmp"
+        shutil.rmtree(building, ignore_errors=True)
+        try:
+            self.family.save_pretrained(building)
+            with storing(building):
+                write_bytes(building / "README.md", model_card(self.header, last).encode())
+                sync_folder(building)
+                faults.point("model.rename")
+                building.rename(self.folder.model)
+                sync_folder(self.folder.path)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+    _saved_at = 0.0
+
+
+def pictures(folder: RunFolder) -> list[Path]:
+    """The newest picture of each kind in a run, for telling the user where to look."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.samples.glob("*.png")):
+        found[path.name.rpartition("-")[0]] = path
+    curve = folder.path / "curve.png"
+    return [*found.values(), *([curve] if curve.is_file() else [])]

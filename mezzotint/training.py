@@ -1,0 +1,284 @@
+"""The only training loop: a generator of records, one after each iteration of all players.
+
+Everything random in a step is a function of (seed, images seen), so a run that resumes from a
+checkpoint repeats the unbroken one bit for bit on a CPU. Logging, previews, checkpoints and pages
+are consumers of the records; none of them is known here.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mezzotint import faults
+from mezzotint.averaging import Average
+from mezzotint.checkpoint import Checkpoint
+from mezzotint.config import override
+from mezzotint.data.batches import Rows, share
+from mezzotint.devices import is_out_of_memory, make_accelerator, should_compile
+from mezzotint.errors import ConfigError, TrainingError
+from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.feeding import Feed
+from mezzotint.optimisers import build, load_state, named_state, set_rate
+from mezzotint.recipe import Recipe
+from mezzotint.schedules import rate_scale
+from mezzotint.seeds import BatchNoise, mix
+
+PROBE_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished iteration.
+
+    Attributes:
+        images: images seen since the start of the run.
+        step: iterations done.
+        progress: share of the run that is done, 0 to 1.
+        seconds: training time so far, over all resumes.
+        losses: scalars of the players on the device; read them seldom, each read waits for it.
+        rate: the learning rate multiplier of this step.
+        stop: whether the run was asked to stop here.
+    """
+
+    images: int
+    step: int
+    progress: float
+    seconds: float
+    losses: dict[str, Tensor]
+    rate: float
+    stop: bool = False
+
+
+class NonFiniteError(TrainingError):
+    """A loss or weight is NaN or infinite; ``rows`` are the training images of that step."""
+
+    code = "MZ-NONFINITE"
+
+    def __init__(self, what: str, images: int, rows: Rows) -> None:
+        super().__init__(what, where=f"after {images} images")
+        self.rows = rows
+
+
+class Turn(nn.Module):
+    """A player's loss as a module, so that accelerate can wrap it and its parameters."""
+
+    def __init__(self, player: Player) -> None:
+        super().__init__()
+        self.module = player.module
+        self.loss = player.loss
+
+    def forward(self, batch: Batch) -> Losses:
+        """The player's losses."""
+        return self.loss(batch)
+
+
+@dataclass
+class Seat:
+    """A player at work: its wrapped loss and its optimiser."""
+
+    name: str
+    player: Player
+    turn: nn.Module
+    optimiser: Optimizer
+    lr: float
+
+
+class Trainer:
+    """Trains a family; iterate over :meth:`records`.
+
+    Args:
+        family: the model; its parameters change in place.
+        feed: gives batches of training images.
+        recipe: how; ``images`` or ``budget`` sets the length.
+        should_stop: asked after each iteration; True ends the run there, on every process.
+
+    Raises:
+        ConfigError: the recipe has no length, or both kinds.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        feed: Feed,
+        recipe: Recipe,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if (recipe.images is None) == (recipe.budget is None):
+            raise ConfigError("give a length: images or budget, one of them", fix="--budget 10m")
+        self.family, self.feed, self.recipe = family, feed, recipe
+        self.should_stop = should_stop
+        self.accelerator = make_accelerator(recipe.precision)
+        family.to(self.accelerator.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.feed.to(self.accelerator.device)
+        self.average = Average(family, recipe.ema)
+        self.seats = [self._seat(name, player) for name, player in family.players().items()]
+        self.images = self.step = self.rollbacks = 0
+        self.seconds = 0.0
+        self.micro_batch = recipe.micro_batch or recipe.batch
+        self._compiled = False
+
+    def _seat(self, name: str, player: Player) -> Seat:
+        recipe = override(self.recipe, player.options)
+        parameters = [p for p in player.module.parameters() if p.requires_grad]
+        optimiser = build(parameters, recipe)
+        turn, optimiser = self.accelerator.prepare(Turn(player), optimiser)
+        return Seat(name, player, turn, optimiser, recipe.lr)
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        if self.recipe.images is not None:
+            return min(1.0, self.images / self.recipe.images)
+        return min(1.0, self.seconds / float(self.recipe.budget or 1))
+
+    def records(self) -> Iterator[Record]:
+        """Train until the length is reached, yielding after every iteration.
+
+        The clock of a time budget runs on while the consumer works.
+
+        Raises:
+            NonFiniteError: a loss is NaN or infinite; the weights of this iteration are unusable.
+        """
+        clock = time.perf_counter()
+        while self.progress < 1:
+            rate = rate_scale(self.progress, self.recipe.warmup, self.recipe.decay)
+            losses = self._iterate(rate * 0.5**self.rollbacks)
+            self.step += 1
+            self.images += self.recipe.batch * max(seat.player.steps for seat in self.seats)
+            self.average.update(self.step)
+            clock, before = time.perf_counter(), clock
+            stop = self._agree(clock - before)
+            yield Record(
+                self.images, self.step, self.progress, self.seconds, losses, rate, stop=stop
+            )
+            if stop:
+                return
+
+    def _iterate(self, rate: float) -> Losses:
+        """Every player's steps, each on rows of its own: the losses of the last one."""
+        losses: Losses = {}
+        torch.manual_seed(mix("step", self.recipe.seed, self.images, self.rollbacks))
+        for seat in self.seats:
+            set_rate(seat.optimiser, seat.lr * rate)
+            for turn in range(seat.player.steps):
+                found = self._step(seat, self.images + turn * self.recipe.batch)
+            prefix = f"{seat.name}." if len(self.seats) > 1 else ""
+            losses |= {prefix + key: value for key, value in found.items()}
+        return losses
+
+    def _step(self, seat: Seat, seen: int) -> Losses:
+        """One optimiser step of one player on the batch after ``seen`` images."""
+        rows = self.feed.rows(seen, mix(self.recipe.seed, self.rollbacks))
+        while True:
+            try:
+                losses = self._backward(seat, rows, seen)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self.micro_batch == 1:
+                    raise
+                self.micro_batch = -(-min(self.micro_batch, len(rows)) // 2)
+                torch.cuda.empty_cache()
+        self._require_finite(losses["loss"], seen, rows)
+        if self.recipe.clip > 0:
+            self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
+        faults.point("step.update")
+        seat.optimiser.step()
+        return losses
+
+    def _backward(self, seat: Seat, rows: Rows, seen: int) -> Losses:
+        """Gradients of the whole batch, gathered over micro-batches and processes."""
+        seat.optimiser.zero_grad()
+        total: Losses = {}
+        mine = share(len(rows), self.accelerator.process_index, self.accelerator.num_processes)
+        for start in range(mine.start, mine.stop, self.micro_batch):
+            part = slice(start, min(start + self.micro_batch, mine.stop))
+            weight = (part.stop - part.start) / len(rows)
+            last = part.stop == mine.stop
+            with nullcontext() if last else self.accelerator.no_sync(seat.turn):
+                losses = seat.turn(self._batch(seat.name, rows, part, seen))
+                # processes average their gradients; the factor makes that the batch's mean
+                scale = weight * self.accelerator.num_processes
+                self.accelerator.backward(losses["loss"] * scale if scale != 1 else losses["loss"])
+            for name, value in losses.items():
+                total[name] = total.get(name, 0) + value.detach() * weight
+        return self._summed(total)
+
+    def _batch(self, player: str, rows: Rows, part: slice, seen: int) -> Batch:
+        key = ("train", self.recipe.seed, self.rollbacks, seen, player)
+        noise = BatchNoise(key, len(rows), part.start, part.stop, self.accelerator.device)
+        batch = self.feed.batch(rows[part], noise, flip=self.recipe.flip)
+        return replace(batch, progress=self.progress)
+
+    def _summed(self, losses: Losses) -> Losses:
+        if self.accelerator.num_processes == 1:
+            return losses
+        names = sorted(losses)
+        whole = self.accelerator.reduce(torch.stack([losses[name] for name in names]), "sum")
+        return dict(zip(names, whole.unbind(), strict=True))
+
+    def _require_finite(self, loss: Tensor, seen: int, rows: Rows) -> None:
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"the loss is {float(loss)}", seen, rows)
+
+    def _agree(self, seconds: float) -> bool:
+        """Count the time and ask whether to stop, the same answer on every process."""
+        stop = self.should_stop()
+        if self.accelerator.num_processes > 1:
+            own = torch.tensor([seconds, float(stop)], device=self.accelerator.device)
+            seconds, asked = (self.accelerator.gather(own[None]).amax(0)).tolist()
+            stop = asked > 0
+        self.seconds += seconds
+        if self.step == PROBE_STEPS and not self._compiled:
+            self._compile_if_it_pays()
+        return stop
+
+    def _compile_if_it_pays(self) -> None:
+        left = self.seconds * (1 - self.progress) / max(self.progress, 1e-9)
+        if should_compile(self.recipe.compile, self.accelerator.device, left):
+            self._compiled = True
+            for seat in self.seats:
+                seat.turn.compile()
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Everything a checkpoint must hold, by file.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite, so that none is ever saved.
+        """
+        model = self.family.state_dict()
+        for name, tensor in model.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise NonFiniteError(f"the weights '{name}' are not finite", self.images, _NO_ROWS)
+        optimisers = {
+            f"{seat.name}.{key}": value
+            for seat in self.seats
+            for key, value in named_state(seat.optimiser).items()
+        }
+        return {"model": model, "ema": self.average.tensors, "optimizer": optimisers}
+
+    def state(self) -> dict[str, Any]:
+        """The counters a checkpoint must hold."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to a checkpoint."""
+        self.family.load_state_dict(saved.tensors["model"])
+        self.average.load(saved.tensors["ema"])
+        for seat in self.seats:
+            prefix = f"{seat.name}."
+            own = saved.tensors["optimizer"].items()
+            state = {k.removeprefix(prefix): v for k, v in own if k.startswith(prefix)}
+            load_state(seat.optimiser, state)
+        for name in _COUNTERS:
+            setattr(self, name, saved.state[name])
+
+
+_COUNTERS = ("images", "step", "seconds", "rollbacks", "micro_batch")
+_NO_ROWS: Rows = np.empty(0, dtype=np.int64)
