@@ -45,8 +45,8 @@ def blur(clean: Tensor, strength: float, draws: Draws) -> Tensor:
     weights = kernels.repeat_interleave(channels, 0)
     flat = F.pad(clean.reshape(1, count * channels, *clean.shape[2:]), (radius,) * 4, "replicate")
     rows = F.conv2d(flat, weights[:, None, :, None], groups=count * channels)
-    both: Tensor = F.conv2d(rows, weights[:, None, None, :], groups=count * channels)
-    return both.reshape(clean.shape).clamp(0, 1)
+    both = F.conv2d(rows, weights[:, None, None, :], groups=count * channels)
+    return torch.clamp(both.reshape(clean.shape), 0, 1)
 
 
 def patches(clean: Tensor, strength: float, draws: Draws) -> Tensor:
@@ -71,7 +71,7 @@ def _rectangles(images: Tensor, largest: float, draws: Draws) -> Tensor:
     columns = (torch.arange(width, device=images.device) + 0.5).view(1, 1, width) / width
     near_y = (rows - centre_y).abs() <= tall * largest / 2
     near_x = (columns - centre_x).abs() <= wide * largest / 2
-    return (near_y & near_x)[:, None]
+    return torch.logical_and(near_y, near_x)[:, None]
 
 
 def _smooth_texture(images: Tensor, draws: Draws) -> Tensor:

@@ -149,7 +149,9 @@ def images_source(images: Images) -> ArraySource:
             strict=True,
         )
     ]
-    return ArraySource(images.spec, images.gather(every), entries, "", images.classes)
+    whole = np.array_equal(images.rows, np.arange(len(images.pixels)))
+    pixels = images.pixels if whole else images.gather(every)
+    return ArraySource(images.spec, pixels, entries, "", images.classes)
 
 
 def label_name(value: Any, classes: Sequence[str] | None, where: str) -> str | None:
