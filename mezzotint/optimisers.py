@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mezzotint.muon import Muon
 from mezzotint.recipe import Recipe
 
 Parameters = list[nn.Parameter]
@@ -26,9 +27,15 @@ def _adamw(parameters: Parameters, recipe: Recipe) -> Optimizer:
     )
 
 
+def _muon(parameters: Parameters, recipe: Recipe) -> Optimizer:
+    """Muon: far fewer steps to a given loss in narrow networks, for a tenth more time a step."""
+    return Muon(parameters, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)
+
+
 OPTIMISERS: dict[str, Callable[[Parameters, Recipe], Optimizer]] = {
     "adam": _adam,
     "adamw": _adamw,
+    "muon": _muon,
 }
 
 
@@ -40,7 +47,7 @@ def build(parameters: Parameters, recipe: Recipe) -> Optimizer:
 def set_rate(optimiser: Optimizer, rate: float) -> None:
     """Use ``rate`` from the next step on."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_scale", 1.0)
 
 
 def named_state(optimiser: Optimizer) -> dict[str, Tensor]:
