@@ -15,7 +15,16 @@ from torch import Tensor
 
 from mezzotint import faults
 from mezzotint.errors import DataError, MezzotintError
-from mezzotint.files import file_digest, json_bytes, make_folder, storing, sync_folder, write_bytes
+from mezzotint.files import (
+    discard,
+    file_digest,
+    json_bytes,
+    make_folder,
+    storing,
+    sweep,
+    sync_folder,
+    write_bytes,
+)
 from mezzotint.readers import parse_json, read_small
 from mezzotint.weights import load_tensors, save_tensors
 
@@ -53,7 +62,7 @@ def save(
         with storing(target):
             faults.point("checkpoint.rename")
             if target.exists():
-                shutil.rmtree(target)
+                discard(target)
             building.rename(target)
             sync_folder(folder)
     finally:
@@ -79,20 +88,34 @@ def _fill(
 
 def listing(folder: Path) -> list[Path]:
     """Checkpoint folders that carry a marker, oldest first."""
+    return [path for path in _numbered(folder) if (path / MARKER).is_file()]
+
+
+def _numbered(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if path.name.isdigit() and (path / MARKER).is_file()]
-    return sorted(found, key=lambda path: int(path.name))
+    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint whose files are all as they were written, or None."""
-    for path in reversed(listing(folder)):
+    """The newest checkpoint whose files are all as they were written; None when there are none.
+
+    Raises:
+        DataError: there are checkpoints and every one is damaged.
+    """
+    found = listing(folder)
+    for path in reversed(found):
         try:
             return load(path)
-        except MezzotintError:
-            continue
-    return None
+        except (MezzotintError, OSError) as error:
+            reason = error
+    if not found:
+        return None
+    raise DataError(
+        f"every checkpoint of this run is damaged ({len(found)} tried)",
+        where=str(folder),
+        fix="put a copy of a checkpoint back, or remove the folder to start again",
+    ) from reason
 
 
 def load(path: Path) -> Checkpoint:
@@ -103,6 +126,8 @@ def load(path: Path) -> Checkpoint:
         MissingInputError, ConfigError, RefusedError: a file cannot be read safely.
     """
     digests = parse_json(read_small(path / MARKER), path / MARKER)
+    if not isinstance(digests, dict):
+        raise DataError("the marker lists no files", where=str(path / MARKER))
     for name, digest in digests.items():
         file = path / Path(name).name
         if not file.is_file() or file_digest(file) != digest:
@@ -114,13 +139,23 @@ def load(path: Path) -> Checkpoint:
 
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints, and what killed writers left."""
-    for path in listing(folder)[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
+    kept = listing(folder)[-keep:]
+    for path in _numbered(folder):
+        if path not in kept:
+            discard(path)
     sweep(folder)
 
 
-def sweep(folder: Path) -> None:
-    """Remove half-written checkpoints; call it only while holding the run."""
-    if folder.is_dir():
-        for path in folder.glob(".*.tmp"):
-            shutil.rmtree(path, ignore_errors=True)
+def settle(folder: Path, newest_good: Path, keep: int) -> list[Path]:
+    """Make ``newest_good`` the newest checkpoint: those after it proved to be damaged.
+
+    Left in place they would outlive, as the newest ones, the good ones written from here on.
+
+    Returns:
+        The damaged checkpoints, which are gone.
+    """
+    damaged = [path for path in _numbered(folder) if int(path.name) > int(newest_good.name)]
+    for path in damaged:
+        discard(path)
+    prune(folder, keep)
+    return damaged

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from mezzotint.errors import ConfigError, nearest
 
 ConfigT = TypeVar("ConfigT")
+MAX_ITEMS = 64
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -43,7 +44,7 @@ def _check_bounds(value: Any, field: "dataclasses.Field[Any]") -> None:
             continue
         if (low is not None and not number >= low) or (high is not None and not number <= high):
             raise ConfigError(
-                f"{field.name}={value!r} is out of range",
+                f"{field.name}={shown(value)} is out of range",
                 where=field.name,
                 fix=f"give a value from {low if low is not None else '-inf'} "
                 f"to {high if high is not None else 'inf'}: {field.metadata.get('help', '')}",
@@ -81,7 +82,13 @@ def field_names(kind: Any) -> list[str]:
 
 def unknown_option(key: str, names: Iterable[str], where: str = "") -> ConfigError:
     """The error for a key nobody knows."""
-    return ConfigError(f"unknown option '{key}'", where=where, fix=nearest(key, names))
+    return ConfigError(f"unknown option {shown(key)}", where=where, fix=nearest(key, names))
+
+
+def shown(value: Any) -> str:
+    """A value for a message: short, and printable whatever it holds."""
+    text = repr(value) if isinstance(value, int | float | str) else ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def split_options(
@@ -111,7 +118,7 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"'{pair}' is not key=value", where="--set", fix="--set lr=0.001")
+            raise ConfigError(f"{shown(pair)} is not key=value", where="--set", fix="--set lr=0.001")
         values[key.strip().replace("-", "_")] = value.strip()
     return values
 
@@ -122,10 +129,10 @@ def parse_count(text: str | int, where: str = "--images") -> int:
     Raises:
         ConfigError: not such a number, or below 1.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?)\s*", str(text))
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kKmMgG]?)\s*", str(text))
     count = round(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
     if count < 1:
-        raise ConfigError(f"'{text}' is not a number of images", where=where, fix="50k or 2M")
+        raise ConfigError(f"{shown(text)} is not a number of images", where=where, fix="50k or 2M")
     return count
 
 
@@ -135,11 +142,12 @@ def parse_seconds(text: str | float, where: str = "--budget") -> float:
     Raises:
         ConfigError: not such a time, or zero.
     """
-    pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", str(text).lower())
+    words = str(text).strip().lower()
+    pieces = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", words)
     whole = "".join(number + unit for number, unit in pieces)
     seconds = sum(float(number) * _SECONDS.get(unit, 1) for number, unit in pieces)
-    if whole != str(text).strip().lower() or seconds <= 0:
-        raise ConfigError(f"'{text}' is not a time", where=where, fix="90s, 10m or 1h30m")
+    if whole != words or seconds <= 0:
+        raise ConfigError(f"{shown(text)} is not a time", where=where, fix="90s, 10m or 1h30m")
     return seconds
 
 
@@ -150,10 +158,10 @@ def parse_size(value: object, where: str = "size") -> tuple[int, int]:
         ConfigError: not a size.
     """
     if isinstance(value, list | tuple) and len(value) == 2:
-        return int(value[0]), int(value[1])
-    match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", str(value).strip())
+        return coerce(value[0], int, where), coerce(value[1], int, where)
+    match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", str(value).strip())
     if match is None:
-        raise ConfigError(f"{value!r} is not a size", where=where, fix="64, or 48x32 (WxH)")
+        raise ConfigError(f"{shown(value)} is not a size", where=where, fix="64, or 48x32 (WxH)")
     width, height = int(match[1]), int(match[2] or match[1])
     return height, width
 
@@ -176,14 +184,16 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     try:
         return _SCALARS[kind](value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{where}={value!r} is not {kind.__name__}", where=where) from None
+        raise ConfigError(
+            f"{where}={shown(value)} is not {_WORDS[kind]}", where=where, fix=f"give {_WORDS[kind]}"
+        ) from None
 
 
 def _coerce_union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
     if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
         if type(None) in kinds:
             return None
-        raise ConfigError(f"{where} needs a value", where=where)
+        raise ConfigError(f"{where} needs a value", where=where, fix="leave the option out")
     return coerce(value, next(kind for kind in kinds if kind is not type(None)), where)
 
 
@@ -194,7 +204,7 @@ def _coerce_literal(value: Any, choices: tuple[Any, ...], where: str) -> Any:
         if isinstance(value, str) and value == str(choice):
             return choice
     raise ConfigError(
-        f"{where}={value!r} is not known", where=where, fix=nearest(str(value), choices)
+        f"{where}={shown(value)} is not known", where=where, fix=nearest(str(value), choices)
     )
 
 
@@ -203,8 +213,16 @@ def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, 
         value = [part for part in re.split(r"[,\s]+", value.strip("()[] ")) if part]
     if not isinstance(value, list | tuple):
         value = [value]
+    if len(value) > MAX_ITEMS:
+        raise ConfigError(
+            f"{where} has {len(value)} values", where=where, fix=f"give {MAX_ITEMS} at the most"
+        )
     if kinds[-1] is not Ellipsis and len(value) != len(kinds) - kinds.count(Ellipsis):
-        raise ConfigError(f"{where} needs {len(kinds)} values, got {value!r}", where=where)
+        raise ConfigError(
+            f"{where} needs {len(kinds)} values, got {shown(value)}",
+            where=where,
+            fix=f"separate {len(kinds)} values with commas",
+        )
     wanted = [kinds[0]] * len(value) if kinds[-1] is Ellipsis else kinds
     return tuple(coerce(item, kind, where) for item, kind in zip(value, wanted, strict=True))
 
@@ -247,6 +265,7 @@ def _text(value: Any) -> str:
 
 
 _SCALARS: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _real, bool: _truth, str: _text}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def _shallow(config: Any) -> dict[str, Any]:

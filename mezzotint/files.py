@@ -67,8 +67,11 @@ def sync_folder(path: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write and fsync one file in place; for files inside a folder that is renamed later."""
+    half = len(content) // 2
     with path.open("wb") as file:
-        file.write(content)
+        file.write(content[:half])
+        faults.point("file.half")
+        file.write(content[half:])
         file.flush()
         os.fsync(file.fileno())
 
@@ -88,6 +91,24 @@ def replace_bytes(path: Path, content: bytes) -> None:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder as one step: killed half-way, it leaves only what :func:`sweep` removes."""
+    doomed = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+    shutil.rmtree(doomed, ignore_errors=True)
+    path.rename(doomed)
+    faults.point("discard.half")
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder; call it only while no other writes there."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def json_bytes(value: Any) -> bytes:

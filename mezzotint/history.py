@@ -1,5 +1,6 @@
 """From records to ``history.jsonl``: means over the steps since the last line."""
 
+import math
 from typing import Any
 
 import torch
@@ -42,8 +43,7 @@ class History:
             "progress": round(record.progress, 6),
             "seconds": round(record.seconds, 3),
             "rate": record.rate,
-            **means,
-            **extra,
+            **finite({**means, **extra}),
         }
         self._folder.append(line)
         self._sums, self._count = {}, 0
@@ -51,9 +51,18 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint between two lines must hold."""
-        return {"sums": {k: float(v) for k, v in self._sums.items()}, "count": self._count}
+        sums = {name: float(value) for name, value in self._sums.items()}
+        marked = {name: value if math.isfinite(value) else None for name, value in sums.items()}
+        return {"sums": marked, "count": self._count}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a checkpoint's sums."""
-        self._sums = {name: torch.tensor(value) for name, value in state["sums"].items()}
+        sums = {k: math.nan if value is None else value for k, value in state["sums"].items()}
+        self._sums = {name: torch.tensor(value) for name, value in sums.items()}
         self._count = state["count"]
+
+
+def finite(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers JSON can hold; a measure that is infinite, like the PSNR of a perfect copy,
+    is left out."""
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

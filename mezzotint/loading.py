@@ -1,16 +1,20 @@
 """From a run folder or a model folder to a model, without running anything found in it."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from mezzotint.config import from_dict
-from mezzotint.errors import MissingInputError, nearest
-from mezzotint.families import family_class
+from mezzotint.errors import ConfigError, DataError, MissingInputError, nearest
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
+from mezzotint.readers import inside
 from mezzotint.runs import RunFolder
-from mezzotint.weights import load_into
+from mezzotint.weights import kinds_of, load_into
+
+MOST_NEIGHBOURS = 500
 
 
 def load_model(path: str | Path, **modules: nn.Module) -> Family:
@@ -26,9 +30,10 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
     """
     folder = Path(path)
     if (folder / "config.json").is_file():
-        kind = family_class(read_model_config(folder)["kind"])
+        kind = known_family(read_model_config(folder)["kind"], folder)
         return kind.from_pretrained(folder, **modules)
     run = RunFolder(folder)
+    require_contained(run)
     if run.finished():
         return load_model(run.model, **modules)
     if run.exists():
@@ -36,20 +41,52 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
     raise MissingInputError("there is no run or model here", str(folder), _neighbours(folder))
 
 
+def known_family(name: str, where: Path) -> type[Family]:
+    """The class of a family that a file names.
+
+    Raises:
+        ConfigError: there is no such family.
+    """
+    if name not in FAMILIES:
+        fix = f"{nearest(name, FAMILIES)} A newer mezzotint may know it."
+        raise ConfigError(f"there is no family '{name}'", where=str(where), fix=fix)
+    return family_class(name)
+
+
+def require_contained(run: RunFolder) -> None:
+    """Check that no name in a run leads out of it, before anything of it is read.
+
+    Raises:
+        RefusedError: a link does.
+    """
+    for path in (run.path / "run.json", run.history, run.model, run.checkpoints):
+        inside(run.path, path.name)
+    for path in run.checkpoints.glob("*/*"):
+        inside(run.path, str(path.relative_to(run.path)))
+
+
 def _from_checkpoint(run: RunFolder, modules: dict[str, Any]) -> Family:
+    header = run.header()
+    kind = known_family(header["family"], run.path)
+    options = header.get("model")
+    if not isinstance(options, dict):
+        raise ConfigError("run.json describes no model", where=str(run.path))
+    config: Any = from_dict(kind.config_class, options, where=str(run.path))
     saved = run.newest_checkpoint()
     if saved is None:
-        raise MissingInputError("this run has no checkpoint yet", where=str(run.path))
-    header = run.header()
-    kind = family_class(header["family"])
-    config: Any = from_dict(kind.config_class, header["model"], where=str(run.path))
-    model = kind(config, **modules)
-    load_into(model, saved.tensors["ema"], saved.path)
+        raise MissingInputError(
+            "this run has no checkpoint yet", str(run.path), "train it: the same command resumes"
+        )
+    if "ema" not in saved.tensors:
+        raise DataError("the checkpoint holds no averaged weights", where=str(saved.path))
+    averages = saved.tensors["ema"]
+    model = kind.fitting(config, kinds_of(averages), saved.path, **modules)
+    load_into(model, averages, saved.path)
     return model.eval()
 
 
 def _neighbours(folder: Path) -> str:
     parent = folder.parent
-    names = [p.name for p in parent.iterdir() if p.is_dir()][:500] if parent.is_dir() else []
-    runs = [name for name in names if (parent / name / "run.json").is_file()]
+    entries = itertools.islice(parent.iterdir(), MOST_NEIGHBOURS) if parent.is_dir() else ()
+    runs = [path.name for path in entries if (path / "run.json").is_file()]
     return nearest(folder.name, runs) if runs else "mezzotint train vae digits --out runs/digits"

@@ -1,13 +1,18 @@
 """Reading small JSON and YAML files from anywhere as plain data: bounded, strict, never code."""
 
 import json
+import math
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mezzotint.errors import ConfigError, MissingInputError, RefusedError
 
 MAX_FILE_BYTES = 1 << 20
+MAX_YAML_BYTES = 1 << 16  # a YAML parser is a hundred times slower than a JSON one
 MAX_DEPTH = 32
+MAX_EVENTS = 10_000
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -24,22 +29,62 @@ def load_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The path of ``name`` in a folder from anywhere, whether it exists or not.
+
+    Raises:
+        RefusedError: the name or a link leads out of the folder.
+    """
+    path = folder / name
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name no system takes
+        stays = False
+    if not stays:
+        raise RefusedError(
+            "this leads out of its folder", where=str(path), fix="copy the file in place of a link"
+        )
+    return path
+
+
+def require_regular(path: Path) -> int:
+    """Size in bytes of a plain file; a pipe or device could block or never end.
+
+    Raises:
+        MissingInputError: there is no such file, or it is something else.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MissingInputError(
+            f"cannot read: {reason}", where=str(path), fix="check the path"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise MissingInputError("not a plain file", where=str(path), fix="name a file")
+    return found.st_size
+
+
 def read_small(path: Path, limit: int = MAX_FILE_BYTES) -> str:
     """Text of a small file.
 
     Raises:
-        MissingInputError: not a readable file.
+        MissingInputError: not a readable plain file.
         RefusedError: larger than ``limit`` bytes.
         ConfigError: not UTF-8.
     """
+    require_regular(path)
     try:
-        if path.stat().st_size > limit:
-            raise RefusedError(f"larger than {limit} bytes", where=str(path))
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
     except OSError as error:
         raise MissingInputError(f"cannot read: {error.strerror}", where=str(path)) from error
+    if len(content) > limit:
+        raise RefusedError(f"larger than {limit} bytes", where=str(path))
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError("not UTF-8 text", where=str(path)) from error
+        raise ConfigError("not UTF-8 text", where=str(path), fix="save it as UTF-8") from error
 
 
 def parse_json(text: str, path: Path) -> Any:
@@ -50,48 +95,93 @@ def parse_json(text: str, path: Path) -> Any:
         RefusedError: nested too deeply or a key stands twice.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
+    except RecursionError as error:
+        raise _too_deep(path) from error
+    except _DuplicateKeyError as error:
+        raise RefusedError("a key stands twice in one object", where=str(path)) from error
+    except ValueError as error:
         raise ConfigError(f"not valid JSON: {error}", where=str(path)) from error
     _check_depth(value, path)
     return value
 
 
+class _DuplicateKeyError(ValueError):
+    pass
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise _DuplicateKeyError
     return mapping
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_constant(digits)
+
+
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+    raise ValueError(f"{name[:40]} is not a finite number")
 
 
 def _parse_yaml(path: Path) -> Any:
     import yaml
 
-    text = read_small(path)
+    text = read_small(path, MAX_YAML_BYTES)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise RefusedError("YAML aliases are not accepted", where=str(path))
+        _check_events(yaml.parse(text, yaml.SafeLoader), path)
         value = yaml.safe_load(text)
+    except yaml.constructor.ConstructorError as error:
+        detail = f"not plain data: {error.problem}"
+        raise RefusedError(detail, where=str(path), fix="use key: value lines") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"not valid YAML: {error}", where=str(path)) from error
-    _check_depth(value, path)
     return value
 
 
+def _check_events(events: Any, path: Path) -> None:
+    """Refuse aliases, depth and sheer number before anything is built of the text."""
+    import yaml
+
+    depth = 0
+    for count, event in enumerate(events):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise RefusedError(
+                "YAML aliases are not accepted", where=str(path), fix="write the value out"
+            )
+        if depth > MAX_DEPTH:
+            raise _too_deep(path)
+        if count > MAX_EVENTS:
+            raise RefusedError("more values than any configuration has", where=str(path))
+
+
 def _check_depth(value: Any, path: Path) -> None:
-    level = [value]
+    level = _collections([value])
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
+        level = _collections(child for node in level for child in node)
         if not level:
             return
-    raise RefusedError(f"nested deeper than {MAX_DEPTH} levels", where=str(path))
+    raise _too_deep(path)
 
 
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
+def _collections(nodes: Iterable[Any]) -> list[Iterable[Any]]:
+    """The items of each list and the values of each mapping among ``nodes``."""
+    return [
+        node.values() if isinstance(node, dict) else node
+        for node in nodes
+        if isinstance(node, dict | list)
+    ]
+
+
+def _too_deep(path: Path) -> RefusedError:
+    return RefusedError(f"nested deeper than {MAX_DEPTH} levels", where=str(path))
+

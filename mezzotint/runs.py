@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from mezzotint import checkpoint, faults
 from mezzotint.errors import BusyError, ConfigError, MissingInputError
-from mezzotint.files import make_folder, replace_bytes, replace_json, storing
+from mezzotint.files import make_folder, replace_bytes, replace_json, storing, sweep
 from mezzotint.readers import parse_json, read_small
 
 SCHEMA = 1
@@ -40,7 +40,7 @@ class RunFolder:
         return (self.path / "run.json").is_file()
 
     def finished(self) -> bool:
-        """Whether the final model is there; its config is the last file written."""
+        """Whether the final model is there; its folder appears whole."""
         return (self.model / "config.json").is_file()
 
     def status(self) -> str:
@@ -90,9 +90,16 @@ class RunFolder:
             BusyError: another process trains here; the message names it.
         """
         make_folder(self.path)
-        with storing(self.path / "lock"), (self.path / "lock").open("a+") as file:
-            _claim(file, self.path)
+        with contextlib.ExitStack() as held:
+            with storing(self.path / "lock"):
+                file = held.enter_context((self.path / "lock").open("a+"))
+                _claim(file, self.path)
             yield
+
+    def sweep(self) -> None:
+        """Remove what killed writers left; call it only while holding the run."""
+        for folder in (self.path, self.samples, self.checkpoints):
+            sweep(folder)
 
     def beat(self) -> None:
         """Touch the lock, so that anyone can see the run is alive."""
@@ -126,14 +133,14 @@ class RunFolder:
                 os.fsync(file.fileno())
 
     def newest_checkpoint(self) -> checkpoint.Checkpoint | None:
-        """The newest undamaged checkpoint, or None."""
+        """The newest undamaged checkpoint, or None; DataError when all are damaged."""
         return checkpoint.newest(self.checkpoints)
 
 
 def _claim(file: IO[str], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         file.seek(0)
         owner = file.read(200).strip() or "another process"
         raise BusyError(

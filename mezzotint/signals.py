@@ -3,24 +3,34 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 
+ECHO_SECONDS = 0.3
+
+
 class StopRequest:
-    """Becomes true at the first signal; the second one ends the work at once."""
+    """Becomes true at the first signal; the second one ends the work at once.
+
+    A Ctrl-C reaches a process under ``torchrun`` twice within milliseconds, from the terminal and
+    from the launcher; such an echo counts as one.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._came = 0.0
 
     def __bool__(self) -> bool:
         return self.signal_number is not None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Signal handler."""
-        if self.signal_number is not None:
+        if self.signal_number is None:
+            self.signal_number, self._came = number, time.monotonic()
+        elif time.monotonic() - self._came > ECHO_SECONDS:
             raise KeyboardInterrupt
-        self.signal_number = number
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:

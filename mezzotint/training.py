@@ -6,7 +6,7 @@ are consumers of the records; none of them is known here.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from mezzotint.optimisers import build, load_state, named_state, set_rate
 from mezzotint.recipe import Recipe
 from mezzotint.schedules import rate_scale
 from mezzotint.seeds import BatchNoise, mix
+from mezzotint.weights import first_non_finite
 
 PROBE_STEPS = 20
 
@@ -123,6 +124,7 @@ class Trainer:
         self.seconds = 0.0
         self.micro_batch = recipe.micro_batch or recipe.batch
         self._compiled = False
+        self._last_rows: Rows = np.empty(0, dtype=np.int64)
 
     def _seat(self, name: str, player: Player) -> Seat:
         recipe = override(self.recipe, player.options)
@@ -149,7 +151,8 @@ class Trainer:
         clock = time.perf_counter()
         while self.progress < 1:
             rate = rate_scale(self.progress, self.recipe.warmup, self.recipe.decay)
-            losses = self._iterate(rate * 0.5**self.rollbacks)
+            rate *= 0.5**self.rollbacks
+            losses = self._iterate(rate)
             self.step += 1
             self.images += self.recipe.batch * max(seat.player.steps for seat in self.seats)
             self.average.update(self.step)
@@ -189,6 +192,7 @@ class Trainer:
         if self.recipe.clip > 0:
             self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
         faults.point("step.update")
+        self._last_rows = rows
         seat.optimiser.step()
         return losses
 
@@ -224,8 +228,18 @@ class Trainer:
         return dict(zip(names, whole.unbind(), strict=True))
 
     def _require_finite(self, loss: Tensor, seen: int, rows: Rows) -> None:
-        if not torch.isfinite(loss):
-            raise NonFiniteError(f"the loss is {float(loss)}", seen, rows)
+        """A loss of broken weights is the fault of the batch before, whose gradient broke them."""
+        if torch.isfinite(loss):
+            return
+        self._require_finite_state(self._state_tensors())
+        raise NonFiniteError(f"the loss is {float(loss)}", seen, rows)
+
+    def _require_finite_state(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for stem, tensors in groups.items():
+            name = first_non_finite(tensors)
+            if name is not None:
+                what = f"'{name}' of the {stem} is not finite"
+                raise NonFiniteError(what, self.images, self._last_rows)
 
     def _agree(self, seconds: float) -> bool:
         """Count the time and ask whether to stop, the same answer on every process."""
@@ -247,21 +261,23 @@ class Trainer:
                 seat.turn.compile()
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Everything a checkpoint must hold, by file.
+        """Everything a checkpoint must hold, by file; the same on every process.
 
         Raises:
-            NonFiniteError: a weight is NaN or infinite, so that none is ever saved.
+            NonFiniteError: a number is NaN or infinite, so that none is ever saved.
         """
-        model = self.family.state_dict()
-        for name, tensor in model.items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise NonFiniteError(f"the weights '{name}' are not finite", self.images, _NO_ROWS)
+        groups = self._state_tensors()
+        self._require_finite_state(groups)
+        return groups
+
+    def _state_tensors(self) -> dict[str, dict[str, Tensor]]:
         optimisers = {
             f"{seat.name}.{key}": value
             for seat in self.seats
             for key, value in named_state(seat.optimiser).items()
         }
-        return {"model": model, "ema": self.average.tensors, "optimizer": optimisers}
+        averages = self.average.tensors
+        return {"model": self.family.state_dict(), "ema": averages, "optimizer": optimisers}
 
     def state(self) -> dict[str, Any]:
         """The counters a checkpoint must hold."""
@@ -275,10 +291,10 @@ class Trainer:
             prefix = f"{seat.name}."
             own = saved.tensors["optimizer"].items()
             state = {k.removeprefix(prefix): v for k, v in own if k.startswith(prefix)}
+            seat.optimiser.state.clear()
             load_state(seat.optimiser, state)
         for name in _COUNTERS:
             setattr(self, name, saved.state[name])
 
 
 _COUNTERS = ("images", "step", "seconds", "rollbacks", "micro_batch")
-_NO_ROWS: Rows = np.empty(0, dtype=np.int64)

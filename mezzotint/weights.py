@@ -1,10 +1,11 @@
 """Tensors on disk: safetensors only, the header checked before anything trusts it."""
 
+import math
 import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -13,12 +14,26 @@ from torch import Tensor
 
 from mezzotint.errors import DataError, MezzotintError, MissingInputError, RefusedError
 from mezzotint.files import storing
-from mezzotint.readers import parse_json
+from mezzotint.readers import parse_json, require_regular
 
 MAX_HEADER_BYTES = 10 << 20
 MAX_TENSORS = 20_000
+MAX_DIMENSIONS = 16
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _BYTES |= {"U8": 1, "BOOL": 1}
+_FLOATING = ("F64", "F32", "F16", "BF16")
+
+
+class Kind(NamedTuple):
+    """What a tensor is before its numbers are read.
+
+    Attributes:
+        shape: its sides.
+        floating: whether it holds real numbers, not whole ones.
+    """
+
+    shape: tuple[int, ...]
+    floating: bool
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -35,6 +50,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise _as_os_error(error) from error
         with path.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def first_non_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a NaN or an infinity in it."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            return name
+    return None
 
 
 def _as_os_error(error: SafetensorError) -> OSError:
@@ -61,14 +84,25 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, str(error)) from error
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path) -> dict[str, Kind]:
     """Check size, keys, dtypes, shapes and offsets of a safetensors header against the file.
+
+    Returns:
+        Name of each tensor -> its shape and kind of numbers.
 
     Raises:
         MissingInputError, RefusedError, DataError: as :func:`load_tensors`.
     """
+    total = require_regular(path)
+    header = _read_header(path)
+    entries = _parse(header, path)
+    spans = {name: _span(name, entry, path) for name, entry in entries.items()}
+    _check_spans(sorted(spans.values()), total - 8 - len(header), path)
+    return {name: _kind(entry) for name, entry in entries.items()}
+
+
+def _read_header(path: Path) -> bytes:
     try:
-        total = path.stat().st_size
         with path.open("rb") as file:
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
@@ -79,7 +113,7 @@ def check_header(path: Path) -> None:
         raise MissingInputError(f"cannot read: {error.strerror}", where=str(path)) from error
     if length < 2 or len(header) != length:
         raise _damaged(path, "the header is cut off")
-    _check_entries(_parse(header, path), total - 8 - length, path)
+    return header
 
 
 def _parse(header: bytes, path: Path) -> dict[str, Any]:
@@ -95,8 +129,7 @@ def _parse(header: bytes, path: Path) -> dict[str, Any]:
     return entries
 
 
-def _check_entries(entries: dict[str, Any], size: int, path: Path) -> None:
-    spans = sorted(_span(name, entry, path) for name, entry in entries.items())
+def _check_spans(spans: list[tuple[int, int]], size: int, path: Path) -> None:
     position = 0
     for start, stop in spans:
         if start != position:
@@ -108,18 +141,26 @@ def _check_entries(entries: dict[str, Any], size: int, path: Path) -> None:
 
 def _span(name: str, entry: Any, path: Path) -> tuple[int, int]:
     try:
-        count = 1
-        for side in entry["shape"]:
-            if not 0 <= int(side) < 1 << 40:
-                raise ValueError(side)
-            count *= int(side)
-        start, stop = (int(offset) for offset in entry["data_offsets"])
-        right = stop - start == count * _BYTES[entry["dtype"]] and start >= 0
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        start, stop = (_natural(offset) for offset in entry["data_offsets"])
+        sides = [_natural(side) for side in entry["shape"]]
+        right = stop - start == math.prod(sides) * _BYTES[entry["dtype"]]
+        if len(sides) > MAX_DIMENSIONS or entry.keys() != {"dtype", "shape", "data_offsets"}:
+            raise ValueError(name)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RefusedError(f"tensor '{name}' is described wrongly", where=str(path)) from error
     if not right:
         raise RefusedError(f"tensor '{name}' has another size than its shape", where=str(path))
     return start, stop
+
+
+def _natural(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 1 << 48:
+        raise ValueError(number)
+    return number
+
+
+def _kind(entry: dict[str, Any]) -> Kind:
+    return Kind(tuple(entry["shape"]), entry["dtype"] in _FLOATING)
 
 
 def _damaged(path: Path, detail: str) -> DataError:
@@ -129,20 +170,35 @@ def _damaged(path: Path, detail: str) -> DataError:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a module; every name and shape must match.
+    """Copy tensors into a module; every name, shape and kind of number must match.
 
     Raises:
-        DataError: names or shapes differ from the module's.
+        DataError: they differ from the module's.
     """
-    own = module.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys())
-    wrong += [
-        name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
-    ]
+    require_fit(module, kinds_of(tensors), path)
+    module.load_state_dict(dict(tensors))
+
+
+def kinds_of(tensors: Mapping[str, Tensor]) -> dict[str, Kind]:
+    """What :func:`check_header` says of a file with these tensors."""
+    return {
+        name: Kind(tuple(tensor.shape), tensor.is_floating_point())
+        for name, tensor in tensors.items()
+    }
+
+
+def require_fit(module: torch.nn.Module, kinds: Mapping[str, Kind], path: Path) -> None:
+    """Check that tensors of these kinds belong to a module, which may be on the meta device.
+
+    Raises:
+        DataError: names, shapes or kinds of numbers differ from the module's.
+    """
+    own = kinds_of(module.state_dict())
+    wrong = sorted(own.keys() ^ kinds.keys())
+    wrong += [name for name in own.keys() & kinds.keys() if own[name] != kinds[name]]
     if wrong:
         raise DataError(
             f"{len(wrong)} tensors do not fit the model, first '{wrong[0]}'",
             where=str(path),
             fix="the weights belong to another configuration; use the config.json beside them",
         )
-    module.load_state_dict(dict(tensors))

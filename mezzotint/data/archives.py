@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from mezzotint.data.cache import cache_home
+from mezzotint.data.cache import cache_home, reading
 from mezzotint.data.entry import Skip
 from mezzotint.data.packs import check_space
 from mezzotint.data.tree import File, Listing, is_hidden, is_image, skip
@@ -192,7 +192,7 @@ COMPRESSION: dict[bytes, str] = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x0
 
 def _plain_tar(path: Path) -> Path:
     """The tar itself, or its expanded copy in the cache."""
-    with storing(path), path.open("rb") as stream:
+    with reading(path), path.open("rb") as stream:
         start = stream.read(6)
     kind = next((kind for magic, kind in COMPRESSION.items() if start.startswith(magic)), None)
     if kind is None:

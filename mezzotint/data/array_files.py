@@ -77,8 +77,11 @@ def open_npz(path: Path, spec: str, stamp: str) -> ArraySource:
 
 def _load_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {IMAGE_KEYS[0]: loaded}
+            return {key: loaded[key] for key in loaded.files}
     except UNREADABLE as error:
         raise DataError(f"not a readable array file: {error}", where=str(path)) from error
 

@@ -21,6 +21,8 @@ from mezzotint.errors import DataError
 
 Progress = Callable[[int, int], None]
 CHUNK = 4096
+LONGEST_NUMBER = 18
+PART_BYTES = 8 << 20  # pixels in memory at a time, for each process
 ROOM_PER_IMAGE = 256  # bytes an image may take in the index, generously
 SMALL = "too few different images to hold any out: training and held-out images are the same"
 
@@ -59,9 +61,12 @@ def build(
         DataError: not one image can be decoded.
         StorageError, CannotCreateError: the pack cannot be written.
     """
-    needed = survey.count * (int(np.prod(recipe.size)) * recipe.channels + ROOM_PER_IMAGE)
+    each = int(np.prod(recipe.size)) * recipe.channels
+    needed = survey.count * (each + ROOM_PER_IMAGE)
+    rows = survey.rows(len(source.entries))
     with building(folder, needed) as work:
-        drawn = in_parts(draw, source, survey.rows(len(source.entries)), recipe, workers=workers)
+        most = max(1, PART_BYTES // each)
+        drawn = in_parts(draw, source, rows, recipe, workers=workers, most=most)
         tally = _write_pixels(drawn, work / PIXELS, recipe, survey.count, progress)
         if not tally.entries:
             raise none_left(source, [skip.reason for skip in tally.skipped])
@@ -185,7 +190,8 @@ def label_rows(
 
 def class_order(name: str) -> tuple[int, int, str]:
     """Sort key: whole numbers first and by value, then texts."""
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+    whole = name.isascii() and name.isdecimal() and len(name) <= LONGEST_NUMBER
+    return (0, int(name), name) if whole else (1, 0, name)
 
 
 def _fingerprint(tally: Tally, classes: Sequence[str], held_out: Rows, recipe: Recipe) -> str:

@@ -1,7 +1,11 @@
 """Where data is kept between runs, and whether the network may be used."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from mezzotint.errors import StorageError
 
 
 def cache_home() -> Path:
@@ -17,6 +21,16 @@ def cache_home() -> Path:
 def offline() -> bool:
     """Whether ``MEZZOTINT_OFFLINE`` forbids every download."""
     return os.environ.get("MEZZOTINT_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an OSError inside the block into the user's error about reading ``path``."""
+    try:
+        yield
+    except OSError as error:
+        what = f"cannot read: {error.strerror or error}"
+        raise StorageError(what, where=str(path), fix="check its permissions") from error
 
 
 def printable(name: str) -> str:

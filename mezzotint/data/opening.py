@@ -13,6 +13,7 @@ from mezzotint.data.packs import INDEX, PIXELS, is_whole
 from mezzotint.errors import DataError
 
 FORMAT = 1
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, RecursionError)
 
 
 def index_of(images: Images) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def open_pack(folder: Path) -> Images:
         pixels = np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False)
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         return _images(_checked_pixels(pixels), index)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _damaged(folder, str(error)) from error
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mezzotint.data import archives, array_files, arrays, idx
 from mezzotint.data.builtin import open_digits
+from mezzotint.data.cache import reading
 from mezzotint.data.entry import Source
 from mezzotint.data.fashion import open_fashion
 from mezzotint.data.folder import list_folder
@@ -20,7 +21,6 @@ from mezzotint.data.packs import is_pack
 from mezzotint.data.shapes import open_shapes
 from mezzotint.data.tree import is_image
 from mezzotint.errors import DataError, MissingInputError, UsageError, nearest
-from mezzotint.files import storing
 
 NAMED: dict[str, tuple[Callable[[str], Source], str]] = {
     "digits": (open_digits, "1,797 handwritten digits, 8x8 grey"),
@@ -63,7 +63,7 @@ def open_source(spec: str | Path) -> Source:
     if path_of(spec) is None:
         return NAMED[name][0](name) if name in NAMED else open_hub(name)
     path = _existing(name)
-    with storing(path):
+    with reading(path):
         kind = next((kind for kind in KINDS if kind.fits(path)), None)
         if kind is None:
             raise _unknown(path)

@@ -63,7 +63,13 @@ def load_images(
     ready = _ready(data)
     if ready is not None and _suits(ready, want):
         return ready
-    source = _source(data, ready)
+    return _packed(_source(data, ready), want, home, progress, workers)
+
+
+def _packed(
+    source: Source, want: Wanted, home: Path, progress: Progress | None, workers: int | None
+) -> Images:
+    """The pack of a source, from the cache or built into it."""
     survey = surveyed(source, home, progress, workers)
     recipe = settle(want, survey)
     folder = home / "packs" / pack_key(survey.content, recipe)

@@ -139,22 +139,24 @@ def in_parts(
     rows: Sequence[int],
     *settings: Any,
     workers: int | None = None,
+    most: int = 1 << 20,
 ) -> Iterator[Result]:
     """``task(part, *settings)`` for the images at ``rows`` of a source, in parts and in order.
 
     When the first parts show that the rest will take long, other processes do it. These start
     fresh and do not import the user's script again, so that it needs no ``__main__`` guard.
+    A part holds 64 images, or ``most`` when that is less.
     """
-    job = Job(task, source, rows, settings)
+    job = Job(task, source, rows, settings, min(PART, most))
     workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     alone = workers < 2 or not getattr(source, "parallel", False)
     begun = time.monotonic()
     for at in range(len(job)):
-        spent = time.monotonic() - begun
-        if not alone and spent > TRIAL and spent / at * (len(job) - at) > POOL_PAYS:
-            yield from _spread(job, at, workers)
-            return
         yield job.run(at)
+        done, spent = at + 1, time.monotonic() - begun
+        if not alone and spent > TRIAL and spent / done * (len(job) - done) > POOL_PAYS:
+            yield from _spread(job, done, workers)
+            return
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,14 @@ class Job(Generic[Result]):
     source: Source
     rows: Sequence[int]
     settings: Sequence[Any]
+    step: int
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // PART)
+        return -(-len(self.rows) // self.step)
 
     def part(self, at: int) -> Source:
         """Part ``at`` of the source."""
-        return part_of(self.source, self.rows[at * PART : (at + 1) * PART])
+        return part_of(self.source, self.rows[at * self.step : (at + 1) * self.step])
 
     def run(self, at: int) -> Result:
         """The result of part ``at``, in this process."""

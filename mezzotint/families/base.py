@@ -15,9 +15,16 @@ from torch import Tensor, nn
 from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.files import make_folder, replace_json
-from mezzotint.readers import parse_json, read_small
+from mezzotint.readers import inside, parse_json, read_small
 from mezzotint.seeds import BatchNoise, Draws, ImageNoise
-from mezzotint.weights import load_into, load_tensors, save_tensors
+from mezzotint.weights import (
+    Kind,
+    check_header,
+    load_into,
+    load_tensors,
+    require_fit,
+    save_tensors,
+)
 
 CHUNK = 8
 SCHEMA = 1
@@ -176,9 +183,27 @@ class Family(nn.Module):
         config = read_model_config(path)
         if config.pop("kind") != cls.kind:
             raise ConfigError(f"this is not a {cls.kind} model", where=str(path))
-        model = cls(from_dict(cls.config_class, config, where=str(path)), **modules)
-        load_into(model, load_tensors(path / "model.safetensors"), path)
+        weights = inside(path, "model.safetensors")
+        settled = from_dict(cls.config_class, config, where=str(path))
+        model = cls.fitting(settled, check_header(weights), weights, **modules)
+        load_into(model, load_tensors(weights), path)
         return model.eval()
+
+    @classmethod
+    def fitting(
+        cls, config: Any, kinds: Mapping[str, Kind], where: Path, **modules: nn.Module
+    ) -> Self:
+        """A model with fresh weights, built once it is known to be what a file of weights holds.
+
+        The comparison is made on the meta device, so a configuration cannot ask for more memory
+        than the file fills.
+
+        Raises:
+            DataError: the configuration describes other tensors.
+        """
+        with torch.device("meta"):
+            require_fit(cls(config, **modules), kinds, where)
+        return cls(config, **modules)
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:
@@ -188,10 +213,12 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         MissingInputError: there is none.
         ConfigError: it is not a model's, or was made by a newer version.
     """
-    path = folder / "config.json"
+    path = inside(folder, "config.json")
     config = parse_json(read_small(path), path)
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
-        raise ConfigError("not a mezzotint model: it names no kind", where=str(path))
+        raise ConfigError(
+            "not a mezzotint model: it names no kind", str(path), "name a run or model folder"
+        )
     schema = config.pop("schema", None)
     if schema != SCHEMA:
         fix = "install a newer mezzotint" if isinstance(schema, int) and schema > SCHEMA else ""
@@ -217,7 +244,9 @@ def in_batches(
     """Call ``make`` with the draws of at most ``batch`` images at a time; results on the CPU."""
     numbers = [int(seed) for seed in seeds]
     if not numbers:
-        raise UsageError("no seeds to sample from", fix="seeds=range(16)")
+        raise UsageError("no seeds to sample from", where="n, seeds", fix="give at least one")
+    if batch < 1:
+        raise UsageError(f"batch={batch} images at a time", where="batch", fix="1 or more")
     parts = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
     return torch.cat([make(ImageNoise(part, device)).cpu() for part in parts])
 
