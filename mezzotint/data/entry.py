@@ -33,7 +33,8 @@ class Skip:
     Attributes:
         name: path inside the source.
         reason: short stable word: ``corrupt``, ``unsupported``, ``empty``, ``too-large``,
-            ``not-image``, ``unreadable``, ``outside``, ``duplicate-name``.
+            ``not-image``, ``unreadable``, ``outside``, ``duplicate-name``, ``missing`` (named in a
+            metadata file and not there), ``unlisted`` (there and not in the metadata file).
         detail: one readable sentence.
     """
 

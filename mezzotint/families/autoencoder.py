@@ -48,19 +48,19 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ssim": dissimilarity,
 }
 
-_CLASSIC = {"widths": (32, 64, 128), "latent": 32, "lr": 1e-3}
-_DEEP = {"blocks": 1, "norm": "group", "activation": "silu"}
+_FAST = {"optimizer": "muon", "lr": 1e-2, "decay": "linear", "batch": 64}
+_DEEP = _FAST | {"blocks": 1, "norm": "group", "activation": "silu"}
+_GRID = _DEEP | {"widths": (64, 128), "spatial": True}
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": _CLASSIC | {"widths": (), "latent": 64},
-    "classic": _CLASSIC | {"size": 32},
-    "small": {"widths": (16, 32, 64), "latent": 16},
+    "default": _FAST | {"latent": 64},
+    "classic": {"widths": (32, 64, 128), "latent": 32, "size": 32, "lr": 1e-3},
+    "fast": _FAST | {"widths": (32, 64, 128), "latent": 32, "size": 32},
+    "small": _FAST | {"widths": (16, 32, 64), "latent": 16},
     "deep": _DEEP | {"latent": 128},
-    "spatial": _DEEP | {"widths": (64, 128), "spatial": True, "latent": 8},
-    "denoising": _DEEP | {"widths": (64, 128), "spatial": True, "latent": 16}
-    | {"corruption": ("gaussian",), "noise": 0.2},
-    "repair": _DEEP | {"latent": 128, "noise": 0.3}
-    | {"corruption": ("gaussian", "masking", "salt-and-pepper", "blur", "patches")},
-}  # fmt: skip
+    "spatial": _GRID | {"latent": 8},
+    "denoising": _GRID | {"latent": 16, "corruption": ("gaussian",), "noise": 0.2},
+    "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": tuple(CORRUPTIONS)},
+}
 
 
 class Autoencoder(Family):

@@ -182,9 +182,11 @@ class Family(nn.Module):
         path = Path(folder)
         config = read_model_config(path)
         if config.pop("kind") != cls.kind:
-            raise ConfigError(f"this is not a {cls.kind} model", where=str(path))
+            raise ConfigError(
+                f"this is not a {cls.kind} model", str(path), "mezzotint.load takes every kind"
+            )
         weights = inside(path, "model.safetensors")
-        settled = from_dict(cls.config_class, config, where=str(path))
+        settled: Any = from_dict(cls.config_class, config, where=str(path))
         model = cls.fitting(settled, check_header(weights), weights, **modules)
         load_into(model, load_tensors(weights), path)
         return model.eval()
@@ -221,7 +223,8 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         )
     schema = config.pop("schema", None)
     if schema != SCHEMA:
-        fix = "install a newer mezzotint" if isinstance(schema, int) and schema > SCHEMA else ""
+        newer = isinstance(schema, int) and schema > SCHEMA
+        fix = "install a newer mezzotint" if newer else "use another copy of the model"
         raise ConfigError(f"model schema {schema!r} is not {SCHEMA}", where=str(path), fix=fix)
     return config
 

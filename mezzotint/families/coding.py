@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from mezzotint.config import option, parse_size, validate
+from mezzotint.errors import ConfigError
 from mezzotint.nets.coders import (
     ConvDecoder,
     ConvEncoder,
@@ -22,7 +23,7 @@ class CoderConfig:
     """Options of an encoder and its decoder."""
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
-    channels: int = option(1, "image channels", low=1, high=4)
+    channels: Literal[1, 3, 4] = option(1, "image channels: grey, RGB or RGBA")
     latent: int = option(32, "numbers in a flat latent, channels of a spatial one", 1, 65536)
     spatial: bool = option(False, "keep the latent a grid instead of a vector")
     network: Literal["conv", "mlp"] = option("conv", "kind of encoder and decoder")
@@ -35,6 +36,12 @@ class CoderConfig:
         """Check every option."""
         object.__setattr__(self, "size", parse_size(self.size))
         validate(self)
+        if self.network == "conv" and 2 ** len(self.widths) > 2 * max(self.size):
+            raise ConfigError(
+                f"{len(self.widths)} stages halve an image of {max(self.size)} pixels too often",
+                where="widths",
+                fix=f"give {max(self.size).bit_length()} widths at the most",
+            )
 
 
 def stage_widths(config: CoderConfig) -> tuple[int, ...]:

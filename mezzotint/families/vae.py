@@ -52,14 +52,15 @@ class VAEConfig(CoderConfig):
         super().__post_init__()
 
 
+_FAST = {"optimizer": "muon", "lr": 1e-2, "decay": "linear", "beta_warmup": 0.1}
+_DEEP = _FAST | {"blocks": 1, "norm": "group", "activation": "silu"}
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"latent": 32, "beta_warmup": 0.1, "lr": 2e-3},
-    "classic": {"widths": (32, 64, 128), "latent": 32, "lr": 1e-3, "size": 32},
+    "default": _FAST | {"latent": 32},
+    "classic": {"widths": (32, 64, 128), "latent": 32, "size": 32, "lr": 1e-3},
     "mlp": {"network": "mlp", "widths": (400,), "latent": 20, "likelihood": "bernoulli"},
-    "deep": {"blocks": 1, "norm": "group", "activation": "silu", "latent": 64, "beta_warmup": 0.1},
-    "spatial": {"blocks": 1, "norm": "group", "activation": "silu", "widths": (64, 128)}
-    | {"spatial": True, "latent": 4},
-    "bits": {"likelihood": "logistic", "latent": 64, "beta_warmup": 0.1},
+    "deep": _DEEP | {"latent": 64},
+    "spatial": _DEEP | {"widths": (64, 128), "spatial": True, "latent": 4},
+    "bits": _FAST | {"likelihood": "logistic", "latent": 64},
 }
 
 
