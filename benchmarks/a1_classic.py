@@ -56,7 +56,7 @@ def main() -> None:
     text = (
         "## A1 reference autoencoder against PCA\n\n"
         f"{header(['scikit-learn'], 2, 1)} Budget {options.budget} of wall clock each, latent 32, "
-        "Fashion-MNIST at 32 px. `fast` is the network of `classic` with Muon at 1e-2 and batch 64; "
+        "Fashion-MNIST at 32 px. `fast` is the network of `classic` trained by Muon at batch 64; "
         f"`classic` trains with Adam at 1e-3 and batch 128.\n\n{table}\n"
     )
     write_section(RESULTS, "A1", text)

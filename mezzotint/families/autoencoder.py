@@ -48,7 +48,7 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ssim": dissimilarity,
 }
 
-_FAST = {"optimizer": "muon", "lr": 1e-2, "decay": "linear", "batch": 64}
+_FAST = {"optimizer": "muon", "lr": 7e-3, "decay": "linear", "batch": 64}
 _DEEP = _FAST | {"blocks": 1, "norm": "group", "activation": "silu"}
 _GRID = _DEEP | {"widths": (64, 128), "spatial": True}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -58,7 +58,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": _FAST | {"widths": (16, 32, 64), "latent": 16},
     "deep": _DEEP | {"latent": 128},
     "spatial": _GRID | {"latent": 8},
-    "denoising": _GRID | {"latent": 16, "corruption": ("gaussian",), "noise": 0.2},
+    "denoising": _FAST
+    | {"widths": (32, 64), "blocks": 1, "spatial": True, "latent": 16}
+    | {"corruption": ("gaussian",), "noise": 0.2},
     "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": tuple(CORRUPTIONS)},
 }
 
