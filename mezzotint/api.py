@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from mezzotint.config import at_least
 from mezzotint.data import doctor, doctor_table, store
 from mezzotint.data.dataset import Images
 from mezzotint.data.doctor_report import Checkup
@@ -140,6 +141,7 @@ def sample(
     Raises:
         UsageError: the family has no distribution to sample from.
     """
+    at_least(1, n=n, batch=batch)
     family = _model(model)
     if not isinstance(family, Samples):
         raise UsageError(
@@ -177,6 +179,8 @@ def reconstruct(
     Raises:
         UsageError: the family does not reconstruct.
     """
+    at_least(1, n=n)
+    at_least(0, noise=noise)
     family = _model(model)
     if not isinstance(family, Reconstructs):
         raise UsageError(f"{family.kind} does not reconstruct")
@@ -206,6 +210,7 @@ def evaluate(
     Returns:
         Name -> value, 95% interval, n and unit.
     """
+    at_least(1, samples=samples, limit=limit)
     family = _model(model)
     images = _images(data, family.shape[1:], family.shape[0], Silent())
     side = images.held_out if len(images.held_out) else images

@@ -1,5 +1,6 @@
 """The command line: one dataclass a command; its fields are the options, its docs the help."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from tyro.conf import Positional, UseAppendAction, arg, subcommand
 from mezzotint import commands
 from mezzotint.errors import MezzotintError
 from mezzotint.files import storage_error
+from mezzotint.readers import printable
 
 Assignments = UseAppendAction[tuple[str, ...]]
 FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
@@ -182,6 +184,7 @@ _CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
+    _print_anything()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or bool(os.environ.get("MEZZOTINT_DEBUG"))
     words = spread_assignments([word for word in words if word != "--debug"])
@@ -199,12 +202,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(command: object, debug: bool) -> int:
     """The command's exit code; every error becomes a message unless ``debug``."""
+    name = ("data " if isinstance(command, Check | Pack) else "") + type(command).__name__.lower()
     try:
         return HANDLERS[type(command)](command)
     except MezzotintError as error:
         if debug:
             raise
-        return _fail(error)
+        return _fail(error, name)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -213,19 +217,36 @@ def _run(command: object, debug: bool) -> int:
     except OSError as error:
         if debug:
             raise
-        return _fail(storage_error(error, Path(error.filename or ".")))
+        return _fail(storage_error(error, Path(str(error.filename or "."))), name)
     except Exception as error:
         if debug:
             raise
-        message = f"unexpected {type(error).__name__}: {error}"
-        fix = "this is a bug; run again with --debug and report what it prints"
-        print(f"error: {message}\n  to do: {fix}", file=sys.stderr)
-        return INTERNAL
+        return _fail(_bug(error), name)
 
 
-def _fail(error: MezzotintError) -> int:
-    print("error: " + "\n".join(error.lines()), file=sys.stderr)
+def _fail(error: MezzotintError, command: str) -> int:
+    """Print what, where and what to do, whatever of it the error knows itself."""
+    error.where = error.where or f"mezzotint {command}"
+    error.fix = error.fix or f"'mezzotint {command} --help' says what it takes"
+    lines = [printable(part) for line in error.lines() for part in line.splitlines()]
+    print("error: " + "\n".join(lines), file=sys.stderr)
     return error.exit_code
+
+
+def _bug(error: Exception) -> MezzotintError:
+    found = MezzotintError(
+        f"unexpected {type(error).__name__}: {error}",
+        fix="this is a bug; run again with --debug and report what it prints",
+    )
+    found.exit_code, found.code = INTERNAL, "MZ-BUG"
+    return found
+
+
+def _print_anything() -> None:
+    """Let names that the terminal's encoding lacks be spelt out instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def spread_assignments(words: Sequence[str]) -> list[str]:

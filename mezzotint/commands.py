@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
 from mezzotint.progress import Progress, Silent, Terminal
-from mezzotint.readers import load_file
+from mezzotint.readers import load_file, printable
 
 if TYPE_CHECKING:
     from mezzotint import cli
@@ -119,7 +119,7 @@ def _print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    print(json.dumps(value, indent=2, default=str))
 
 
 def _indented(value: Any, depth: int = 0) -> list[str]:
@@ -143,4 +143,4 @@ def _item(part: Any, space: str, depth: int) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "none" if value is None or value in ({}, [], ()) else str(value)
+    return "none" if value is None or value in ({}, [], ()) else printable(str(value))

@@ -11,10 +11,11 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mezzotint.errors import ConfigError, nearest
+from mezzotint.errors import ConfigError, UsageError, nearest
 
 ConfigT = TypeVar("ConfigT")
 MAX_ITEMS = 64
+MOST_LETTERS = 24  # of a length of time
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -118,7 +119,9 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"{shown(pair)} is not key=value", where="--set", fix="--set lr=0.001")
+            raise ConfigError(
+                f"{shown(pair)} is not key=value", where="--set", fix="--set lr=0.001"
+            )
         values[key.strip().replace("-", "_")] = value.strip()
     return values
 
@@ -143,7 +146,7 @@ def parse_seconds(text: str | float, where: str = "--budget") -> float:
         ConfigError: not such a time, or zero.
     """
     words = str(text).strip().lower()
-    pieces = re.findall(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", words)
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", words[:MOST_LETTERS])
     whole = "".join(number + unit for number, unit in pieces)
     seconds = sum(float(number) * _SECONDS.get(unit, 1) for number, unit in pieces)
     if whole != words or seconds <= 0:
@@ -164,6 +167,17 @@ def parse_size(value: object, where: str = "size") -> tuple[int, int]:
         raise ConfigError(f"{shown(value)} is not a size", where=where, fix="64, or 48x32 (WxH)")
     width, height = int(match[1]), int(match[2] or match[1])
     return height, width
+
+
+def at_least(low: float, **values: float | None) -> None:
+    """Check arguments of a call; None passes, NaN does not.
+
+    Raises:
+        UsageError: one is below ``low``.
+    """
+    for name, value in values.items():
+        if value is not None and not value >= low:
+            raise UsageError(f"{name}={shown(value)}", where=name, fix=f"give {low:g} or more")
 
 
 def coerce(value: Any, kind: Any, where: str) -> Any:

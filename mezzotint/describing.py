@@ -7,9 +7,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import MissingInputError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import read_model_config
+from mezzotint.loading import known_family, require_contained
 from mezzotint.plans import versions
 from mezzotint.provenance import read_provenance
 from mezzotint.recipe import Recipe
@@ -37,7 +39,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     if (place / "run.json").is_file():
         return _describe_run(RunFolder(place))
     if (place / "config.json").is_file():
-        return {"is": "model", "path": str(place), **read_model_config(place)}
+        return _describe_model(place)
     if (place / "images.npy").is_file():
         return _describe_pack(place)
     if place.is_file() and place.suffix.lower() == ".png":
@@ -49,16 +51,24 @@ def describe(path: str | Path) -> dict[str, Any]:
     )
 
 
+def _describe_model(place: Path) -> dict[str, Any]:
+    config = read_model_config(place)
+    name = config.pop("kind")
+    settled: Any = from_dict(known_family(name, place).config_class, config, where=str(place))
+    return {"is": "model", "path": str(place), "kind": name, **to_dict(settled)}
+
+
 def _describe_run(run: RunFolder) -> dict[str, Any]:
+    require_contained(run)
     header, lines = run.header(), run.lines()
-    return {
+    facts = {
         "is": "run",
         "path": str(run.path),
         "status": run.status(),
-        "images_seen": lines[-1]["images"] if lines else 0,
+        "images_seen": lines[-1].get("images", 0) if lines else 0,
         "last": lines[-1] if lines else {},
-        **header,
     }
+    return {**facts, **{name: value for name, value in header.items() if name not in facts}}
 
 
 def _describe_pack(place: Path) -> dict[str, Any]:

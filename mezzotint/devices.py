@@ -1,11 +1,13 @@
 """Which device, arithmetic and processes a run uses; the only place that talks to accelerate."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from mezzotint.errors import ConfigError
+from mezzotint.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,3 +60,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         "out of memory" in text or "can't allocate memory" in text
     )
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Say it plainly when a process of a distributed run waits for another that is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "gloo" not in str(error) and not isinstance(error, torch.distributed.DistError):
+            raise
+        raise TrainingError(
+            "another process of this run has ended",
+            fix="see what it printed; the same command goes on from the last checkpoint",
+        ) from error

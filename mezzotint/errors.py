@@ -100,6 +100,16 @@ class TrainingError(MezzotintError):
     exit_code, code = 1, "MZ-TRAIN"
 
 
+class NonFiniteError(TrainingError):
+    """A loss or weight is NaN or infinite; ``rows`` are the training images of that step."""
+
+    code = "MZ-NONFINITE"
+
+    def __init__(self, what: str, images: int, rows: Iterable[int]) -> None:
+        super().__init__(what, where=f"after {images} images")
+        self.rows = rows
+
+
 class Stopped(MezzotintError):  # noqa: N818 - an outcome, not a mistake
     """A signal ended the work after everything was saved; exit code 130 or 143."""
 

@@ -14,6 +14,8 @@ from mezzotint import faults
 from mezzotint.errors import CannotCreateError, MezzotintError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+_FORBIDDEN |= {errno.ENOENT, errno.ENAMETOOLONG}
 
 
 def storage_error(error: OSError, path: Path) -> MezzotintError:
@@ -24,9 +26,11 @@ def storage_error(error: OSError, path: Path) -> MezzotintError:
             where=str(path),
             fix="free some space and run the same command again; what was complete is kept",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return CannotCreateError(f"cannot write: {error.strerror}", where=str(path))
-    return StorageError(f"cannot write: {error.strerror or error}", where=str(path))
+    if error.errno in _FORBIDDEN:
+        fix = "choose another place, or allow writing there"
+        return CannotCreateError(f"cannot write: {error.strerror}", where=str(path), fix=fix)
+    fix = "look at the disk, then run the same command again; what was complete is kept"
+    return StorageError(f"cannot write: {error.strerror or error}", where=str(path), fix=fix)
 
 
 def _free_bytes(path: Path) -> int | str:
@@ -97,7 +101,8 @@ def discard(path: Path) -> None:
     """Remove a folder as one step: killed half-way, it leaves only what :func:`sweep` removes."""
     doomed = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
     shutil.rmtree(doomed, ignore_errors=True)
-    path.rename(doomed)
+    with storing(path):
+        path.rename(doomed)
     faults.point("discard.half")
     shutil.rmtree(doomed, ignore_errors=True)
 

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Labels = Sequence[str | int | None]
+_OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _LISTED = 1024  # seeds and labels a grid's record lists one by one
 
 
@@ -135,6 +136,8 @@ def save_images(
     if not len(pixels) == len(seeds) == len(known) or not len(pixels):
         raise ValueError(f"{len(pixels)} pictures, {len(seeds)} seeds, {len(known)} labels")
     target = Path(out)
+    if target.suffix.lower() in _OTHER_FORMATS:
+        raise CannotCreateError("pictures are written as PNG", str(target), "name it .png")
     write = {".png": _save_sheet, ".npz": _save_arrays}.get(target.suffix.lower(), _save_folder)
     return write(target, pixels, [int(seed) for seed in seeds], known, metadata)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from mezzotint.config import from_dict
+from mezzotint.config import from_dict, shown
 from mezzotint.errors import ConfigError, DataError, MissingInputError, nearest
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
@@ -48,8 +48,8 @@ def known_family(name: str, where: Path) -> type[Family]:
         ConfigError: there is no such family.
     """
     if name not in FAMILIES:
-        fix = f"{nearest(name, FAMILIES)} A newer mezzotint may know it."
-        raise ConfigError(f"there is no family '{name}'", where=str(where), fix=fix)
+        fix = f"a newer mezzotint may know it; here: {nearest(name, FAMILIES)}"
+        raise ConfigError(f"there is no family {shown(name)}", where=str(where), fix=fix)
     return family_class(name)
 
 
@@ -70,7 +70,7 @@ def _from_checkpoint(run: RunFolder, modules: dict[str, Any]) -> Family:
     kind = known_family(header["family"], run.path)
     options = header.get("model")
     if not isinstance(options, dict):
-        raise ConfigError("run.json describes no model", where=str(run.path))
+        raise ConfigError("run.json describes no model", str(run.path), "use another copy of it")
     config: Any = from_dict(kind.config_class, options, where=str(run.path))
     saved = run.newest_checkpoint()
     if saved is None:
@@ -78,7 +78,9 @@ def _from_checkpoint(run: RunFolder, modules: dict[str, Any]) -> Family:
             "this run has no checkpoint yet", str(run.path), "train it: the same command resumes"
         )
     if "ema" not in saved.tensors:
-        raise DataError("the checkpoint holds no averaged weights", where=str(saved.path))
+        raise DataError(
+            "the checkpoint holds no averaged weights", str(saved.path), "use another copy of it"
+        )
     averages = saved.tensors["ema"]
     model = kind.fitting(config, kinds_of(averages), saved.path, **modules)
     load_into(model, averages, saved.path)

@@ -80,10 +80,13 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
     if "images" in options or "budget" in options:
         chosen = {k: v for k, v in chosen.items() if k not in ("images", "budget")}
     merged = {**chosen, **options}
-    parts = split_options(merged, {"model": kind.config_class, "recipe": Recipe})
+    kinds = {"model": kind.config_class, "recipe": Recipe}
+    parts = split_options(merged, kinds, where="--set or --config")
     if instance is not None and parts["model"]:
         key = next(iter(parts["model"]))
         raise ConfigError(f"'{key}' belongs to the model, which is built", fix="pass it there")
+    if instance is None:  # a wrong value is found before the data is read; any size may come
+        from_dict(kind.config_class, {"size": (1024, 1024), **parts["model"]}, where=kind.kind)
     recipe = from_dict(Recipe, parts["recipe"])
     if recipe.images is None and recipe.budget is None:
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})

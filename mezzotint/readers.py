@@ -13,6 +13,7 @@ MAX_FILE_BYTES = 1 << 20
 MAX_YAML_BYTES = 1 << 16  # a YAML parser is a hundred times slower than a JSON one
 MAX_DEPTH = 32
 MAX_EVENTS = 10_000
+_COPY = "use another copy of the file, from a source you trust"
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -25,7 +26,9 @@ def load_file(path: Path) -> dict[str, Any]:
     """
     values = parse_json(read_small(path), path) if path.suffix == ".json" else _parse_yaml(path)
     if not isinstance(values, dict):
-        raise ConfigError("a configuration file holds a mapping of options", where=str(path))
+        raise ConfigError(
+            "a configuration file holds a mapping of options", str(path), "use key: value lines"
+        )
     return {str(key): value for key, value in values.items()}
 
 
@@ -45,6 +48,11 @@ def inside(folder: Path, name: str) -> Path:
             "this leads out of its folder", where=str(path), fix="copy the file in place of a link"
         )
     return path
+
+
+def printable(text: str) -> str:
+    """Text from a file as a terminal may show it: control characters are spelt out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def require_regular(path: Path) -> int:
@@ -78,9 +86,11 @@ def read_small(path: Path, limit: int = MAX_FILE_BYTES) -> str:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise MissingInputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        raise MissingInputError(
+            f"cannot read: {error.strerror}", str(path), "check its permissions"
+        ) from error
     if len(content) > limit:
-        raise RefusedError(f"larger than {limit} bytes", where=str(path))
+        raise RefusedError(f"larger than {limit} bytes", str(path), _COPY)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -104,9 +114,9 @@ def parse_json(text: str, path: Path) -> Any:
     except RecursionError as error:
         raise _too_deep(path) from error
     except _DuplicateKeyError as error:
-        raise RefusedError("a key stands twice in one object", where=str(path)) from error
+        raise RefusedError("a key stands twice in one object", str(path), _COPY) from error
     except ValueError as error:
-        raise ConfigError(f"not valid JSON: {error}", where=str(path)) from error
+        raise ConfigError(f"not valid JSON: {error}", str(path), _COPY) from error
     _check_depth(value, path)
     return value
 
@@ -142,7 +152,10 @@ def _parse_yaml(path: Path) -> Any:
         detail = f"not plain data: {error.problem}"
         raise RefusedError(detail, where=str(path), fix="use key: value lines") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from error
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"not valid YAML: {reason}", place, "use key: value lines") from error
     return value
 
 
@@ -161,7 +174,7 @@ def _check_events(events: Any, path: Path) -> None:
         if depth > MAX_DEPTH:
             raise _too_deep(path)
         if count > MAX_EVENTS:
-            raise RefusedError("more values than any configuration has", where=str(path))
+            raise RefusedError("more values than any configuration has", str(path), _COPY)
 
 
 def _check_depth(value: Any, path: Path) -> None:
@@ -183,5 +196,4 @@ def _collections(nodes: Iterable[Any]) -> list[Iterable[Any]]:
 
 
 def _too_deep(path: Path) -> RefusedError:
-    return RefusedError(f"nested deeper than {MAX_DEPTH} levels", where=str(path))
-
+    return RefusedError(f"nested deeper than {MAX_DEPTH} levels", str(path), _COPY)

@@ -123,8 +123,9 @@ class RunFolder:
         """Drop history after ``images``: those steps are about to be done again."""
         if self.history.exists():
             kept = [line for line in self.lines() if line.get("images", 0) <= images]
-            text = "".join(json.dumps(line) + "\n" for line in kept)
-            replace_bytes(self.history, text.encode())
+            text = "".join(json.dumps(line) + "\n" for line in kept).encode()
+            if text != self.history.read_bytes():
+                replace_bytes(self.history, text)
 
     def sync(self) -> None:
         """Make the history durable."""
@@ -158,7 +159,7 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(text)
                 if isinstance(line, dict) and text.endswith("\n"):
                     yield line

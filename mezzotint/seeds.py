@@ -13,6 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mezzotint.errors import UsageError
+
+LARGEST = 2**63 - 1
+
 
 class Draws(Protocol):
     """Random numbers for the images of a batch, one row an image."""
@@ -33,7 +37,13 @@ def mix(*parts: int | str) -> int:
 
 
 def image_seeds(seed: int, count: int) -> range:
-    """The seeds of a sample's images: image i of ``--seed s`` has the seed s + i."""
+    """The seeds of a sample's images: image i of ``--seed s`` has the seed s + i.
+
+    Raises:
+        UsageError: a seed is negative or needs more than 63 bits.
+    """
+    if not 0 <= seed <= LARGEST - count:
+        raise UsageError(f"seed={seed}", where="seed", fix=f"a number from 0 to {LARGEST - count}")
     return range(seed, seed + count)
 
 

@@ -11,7 +11,8 @@ from mezzotint import checkpoint, faults
 from mezzotint.cards import model_card
 from mezzotint.curves import draw_curves
 from mezzotint.data.dataset import Images
-from mezzotint.errors import Stopped, StorageError, TrainingError
+from mezzotint.devices import together
+from mezzotint.errors import NonFiniteError, Stopped, StorageError, TrainingError
 from mezzotint.families.base import Family
 from mezzotint.feeding import Feed
 from mezzotint.files import storing, sync_folder, write_bytes
@@ -22,9 +23,11 @@ from mezzotint.recipe import Recipe
 from mezzotint.runs import RunFolder
 from mezzotint.signals import StopRequest
 from mezzotint.trackers import open_tracker
-from mezzotint.training import NonFiniteError, Record, Trainer
+from mezzotint.training import Record, Trainer
+from mezzotint.weights import first_non_finite
 
 MAX_ROLLBACKS = 3
+SUSPECTS_SHOWN = 8
 _RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
 
 
@@ -63,11 +66,10 @@ class Session:
         self.leads = self.trainer.accelerator.is_main_process
         if not self.leads:
             self.show = Silent()
-        with self.folder.hold() if self.leads else nullcontext(), stop.listening():
+        with together(), self.folder.hold() if self.leads else nullcontext(), stop.listening():
             self._start()
             self._train_through_rollbacks()
-            if stop and self.trainer.progress < 1:
-                self._save()
+            if self.trainer.progress < 1:  # a signal came, here or to another process
                 raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
             self._finish()
 
@@ -75,18 +77,26 @@ class Session:
         self.history = History(self.folder, self.recipe.log_every)
         self.tracker = open_tracker(self.recipe.tensorboard and self.leads, self.folder.path)
         self._previews = 0
-        if self.leads and not self.folder.exists():
-            self.folder.write_header(self.header)
+        self._suspects: set[int] = set()
         if self.leads:
-            checkpoint.sweep(self.folder.checkpoints)
+            self.folder.sweep()
+            if not self.folder.exists():
+                self.folder.write_header(self.header)
         saved = self.folder.newest_checkpoint()
         if saved is not None:
             self._restore(saved)
+            self._settle(saved.path)
             self.show.say(f"resuming {self.folder.path} at {self.trainer.images:,} images")
-        elif self.leads:
-            self.folder.rewind(-1)
+        else:
+            if self.leads:
+                self.folder.rewind(-1)
             self._save()
         self._await_others()
+
+    def _settle(self, restored: Path) -> None:
+        if self.leads:
+            for path in checkpoint.settle(self.folder.checkpoints, restored, self.recipe.keep):
+                self.show.say(f"warning: {path} was damaged and is removed")
 
     def _await_others(self) -> None:
         self.trainer.accelerator.wait_for_everyone()
@@ -95,7 +105,7 @@ class Session:
         self.trainer.restore(saved)
         self.history.restore(saved.state["history"])
         self._previews = saved.state["previews"]
-        self._saved_at = self.trainer.seconds
+        self._mark_saved()
         if self.leads:
             self.folder.rewind(self.trainer.images)
 
@@ -104,16 +114,15 @@ class Session:
             try:
                 for record in self.trainer.records():
                     self._take(record)
+                self._save()
                 return
             except NonFiniteError as error:
                 self._roll_back(error)
 
     def _take(self, record: Record) -> None:
-        """Everything that happens after an iteration, on the leading process."""
+        """Everything that happens after an iteration; the leading process writes."""
         self.history.add(record)
-        if not self.leads:
-            return
-        if self.history.due(record):
+        if self.leads and self.history.due(record):
             self._log(record)
         if record.seconds - self._saved_at >= self.recipe.checkpoint_seconds:
             self._save()
@@ -135,6 +144,8 @@ class Session:
     def _look(self, record: Record) -> dict[str, float]:
         """Validation numbers and pictures of the averaged model; a full disk costs a warning."""
         self._previews = int(record.progress * self.recipe.previews)
+        if first_non_finite(self.trainer.average.tensors) is not None:
+            return {}  # the step after this, or the checkpoint, will find out and roll back
         with self.trainer.average.applied():
             self.family.eval()
             try:
@@ -147,39 +158,50 @@ class Session:
         return losses
 
     def _save(self) -> None:
-        """Write a checkpoint; the history up to it is made durable first."""
-        if not self.leads:
+        """Write a checkpoint unless it is there; every process finds broken weights alike."""
+        if self.trainer.images == self._saved_images:
             return
-        self.folder.sync()
-        state = {**self.trainer.state(), "history": self.history.state()}
-        state["previews"] = self._previews
         tensors = self.trainer.tensors()
-        checkpoint.save(self.folder.checkpoints, self.trainer.images, tensors, state)
-        checkpoint.prune(self.folder.checkpoints, self.recipe.keep)
-        self._saved_at = self.trainer.seconds
+        if self.leads:
+            self.folder.sync()  # the history up to a checkpoint is as durable as it is
+            state = {**self.trainer.state(), "history": self.history.state()}
+            state["previews"] = self._previews
+            checkpoint.save(self.folder.checkpoints, self.trainer.images, tensors, state)
+            checkpoint.prune(self.folder.checkpoints, self.recipe.keep)
+        self._mark_saved()
+
+    def _mark_saved(self) -> None:
+        self._saved_at, self._saved_images = self.trainer.seconds, self.trainer.images
 
     def _roll_back(self, error: NonFiniteError) -> None:
         """Go back to the last good checkpoint, shuffle anew and halve the learning rate."""
-        names = ", ".join(self.data.train.names_of(error.rows[:8]))
+        names = self._suspect(error)
         self._await_others()
         saved = self.folder.newest_checkpoint()
         rollbacks = self.trainer.rollbacks + 1
         if rollbacks > MAX_ROLLBACKS or saved is None:
             raise TrainingError(
-                f"{error.what}, {MAX_ROLLBACKS} roll-backs did not help; the batch held {names}",
+                f"{error.what}, {MAX_ROLLBACKS} roll-backs did not help; suspect images: {names}",
                 where=f"{self.folder.path} {error.where}",
                 fix=_RANGES,
             ) from error
         self._restore(saved)
         self.trainer.rollbacks = rollbacks
         self.show.say(
-            f"warning: {error.what} {error.where} (images {names}); back to "
+            f"warning: {error.what} {error.where} (suspect images: {names}); back to "
             f"{self.trainer.images:,} images with half the learning rate ({rollbacks} of 3)"
         )
 
+    def _suspect(self, error: NonFiniteError) -> str:
+        """Names of the images of the failing batch, of those in every failing batch if any are."""
+        rows = {int(row) for row in error.rows}
+        self._suspects = (self._suspects & rows) or rows
+        names = self.data.train.names_of(sorted(self._suspects)[:SUSPECTS_SHOWN])
+        more = len(self._suspects) - len(names)
+        return ", ".join(names or ["none"]) + (f" and {more} more" if more else "")
+
     def _finish(self) -> None:
         if self.leads:
-            self._save()
             lines = self.folder.lines()
             title = f"{self.header['family']} on {self.header['data']['spec']}"
             self._draw(lines, title)
@@ -215,6 +237,7 @@ class Session:
             shutil.rmtree(building, ignore_errors=True)
 
     _saved_at = 0.0
+    _saved_images = -1
 
 
 def pictures(folder: RunFolder) -> list[Path]:

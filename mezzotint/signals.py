@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-
 ECHO_SECONDS = 0.3
 
 

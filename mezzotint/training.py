@@ -22,7 +22,7 @@ from mezzotint.checkpoint import Checkpoint
 from mezzotint.config import override
 from mezzotint.data.batches import Rows, share
 from mezzotint.devices import is_out_of_memory, make_accelerator, should_compile
-from mezzotint.errors import ConfigError, TrainingError
+from mezzotint.errors import ConfigError, NonFiniteError, TrainingError
 from mezzotint.families.base import Batch, Family, Losses, Player
 from mezzotint.feeding import Feed
 from mezzotint.optimisers import build, load_state, named_state, set_rate
@@ -55,16 +55,6 @@ class Record:
     losses: dict[str, Tensor]
     rate: float
     stop: bool = False
-
-
-class NonFiniteError(TrainingError):
-    """A loss or weight is NaN or infinite; ``rows`` are the training images of that step."""
-
-    code = "MZ-NONFINITE"
-
-    def __init__(self, what: str, images: int, rows: Rows) -> None:
-        super().__init__(what, where=f"after {images} images")
-        self.rows = rows
 
 
 class Turn(nn.Module):
@@ -118,8 +108,9 @@ class Trainer:
         self.accelerator = make_accelerator(recipe.precision)
         family.to(self.accelerator.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.feed.to(self.accelerator.device)
-        self.average = Average(family, recipe.ema)
         self.seats = [self._seat(name, player) for name, player in family.players().items()]
+        # after the seats: wrapping for several processes moves the parameters to other memory
+        self.average = Average(family, recipe.ema)
         self.images = self.step = self.rollbacks = 0
         self.seconds = 0.0
         self.micro_batch = recipe.micro_batch or recipe.batch
@@ -184,10 +175,9 @@ class Trainer:
                 losses = self._backward(seat, rows, seen)
                 break
             except RuntimeError as error:
-                if not is_out_of_memory(error) or self.micro_batch == 1:
+                if not is_out_of_memory(error):
                     raise
-                self.micro_batch = -(-min(self.micro_batch, len(rows)) // 2)
-                torch.cuda.empty_cache()
+                self._halve_micro_batch(len(rows), error)
         self._require_finite(losses["loss"], seen, rows)
         if self.recipe.clip > 0:
             self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
@@ -195,6 +185,13 @@ class Trainer:
         self._last_rows = rows
         seat.optimiser.step()
         return losses
+
+    def _halve_micro_batch(self, batch: int, error: RuntimeError) -> None:
+        if self.micro_batch == 1:
+            what = "out of memory with one image at a time"
+            raise TrainingError(what, fix="use smaller images or a smaller model") from error
+        self.micro_batch = -(-min(self.micro_batch, batch) // 2)
+        torch.cuda.empty_cache()
 
     def _backward(self, seat: Seat, rows: Rows, seen: int) -> Losses:
         """Gradients of the whole batch, gathered over micro-batches and processes."""
@@ -235,11 +232,10 @@ class Trainer:
         raise NonFiniteError(f"the loss is {float(loss)}", seen, rows)
 
     def _require_finite_state(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-        for stem, tensors in groups.items():
+        for tensors in groups.values():
             name = first_non_finite(tensors)
             if name is not None:
-                what = f"'{name}' of the {stem} is not finite"
-                raise NonFiniteError(what, self.images, self._last_rows)
+                raise NonFiniteError(f"'{name}' is not finite", self.images, self._last_rows)
 
     def _agree(self, seconds: float) -> bool:
         """Count the time and ask whether to stop, the same answer on every process."""
@@ -276,8 +272,8 @@ class Trainer:
             for seat in self.seats
             for key, value in named_state(seat.optimiser).items()
         }
-        averages = self.average.tensors
-        return {"model": self.family.state_dict(), "ema": averages, "optimizer": optimisers}
+        model = self.family.state_dict()
+        return {"model": model, "ema": self.average.tensors, "optimizer": optimisers}
 
     def state(self) -> dict[str, Any]:
         """The counters a checkpoint must hold."""

@@ -107,10 +107,12 @@ def _read_header(path: Path) -> bytes:
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
             if length > MAX_HEADER_BYTES:
-                raise RefusedError("the header is larger than any real one", where=str(path))
+                raise _refused(path, "the header is larger than any real one")
             header = file.read(max(length, 0))
     except OSError as error:
-        raise MissingInputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        raise MissingInputError(
+            f"cannot read: {error.strerror}", str(path), "check its permissions"
+        ) from error
     if length < 2 or len(header) != length:
         raise _damaged(path, "the header is cut off")
     return header
@@ -124,7 +126,7 @@ def _parse(header: bytes, path: Path) -> dict[str, Any]:
     except (MezzotintError, UnicodeDecodeError) as error:
         raise _damaged(path, "the header is not valid JSON") from error
     if not isinstance(entries, dict) or len(entries) > MAX_TENSORS:
-        raise RefusedError("the header does not describe tensors", where=str(path))
+        raise _refused(path, "the header does not describe tensors")
     entries.pop("__metadata__", None)
     return entries
 
@@ -133,7 +135,7 @@ def _check_spans(spans: list[tuple[int, int]], size: int, path: Path) -> None:
     position = 0
     for start, stop in spans:
         if start != position:
-            raise RefusedError("tensors overlap or leave holes", where=str(path))
+            raise _refused(path, "tensors overlap or leave holes")
         position = stop
     if position != size:
         raise _damaged(path, f"holds {size} bytes of tensors, its header says {position}")
@@ -143,13 +145,15 @@ def _span(name: str, entry: Any, path: Path) -> tuple[int, int]:
     try:
         start, stop = (_natural(offset) for offset in entry["data_offsets"])
         sides = [_natural(side) for side in entry["shape"]]
+        if not isinstance(entry["shape"], list) or not isinstance(entry["data_offsets"], list):
+            raise TypeError(name)
         right = stop - start == math.prod(sides) * _BYTES[entry["dtype"]]
         if len(sides) > MAX_DIMENSIONS or entry.keys() != {"dtype", "shape", "data_offsets"}:
             raise ValueError(name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RefusedError(f"tensor '{name}' is described wrongly", where=str(path)) from error
+        raise _refused(path, f"tensor '{name}' is described wrongly") from error
     if not right:
-        raise RefusedError(f"tensor '{name}' has another size than its shape", where=str(path))
+        raise _refused(path, f"tensor '{name}' has another size than its shape")
     return start, stop
 
 
@@ -161,6 +165,10 @@ def _natural(number: Any) -> int:
 
 def _kind(entry: dict[str, Any]) -> Kind:
     return Kind(tuple(entry["shape"]), entry["dtype"] in _FLOATING)
+
+
+def _refused(path: Path, what: str) -> RefusedError:
+    return RefusedError(what, str(path), "use another copy of the file, from a source you trust")
 
 
 def _damaged(path: Path, detail: str) -> DataError:

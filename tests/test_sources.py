@@ -283,11 +283,16 @@ def test_captions_beside_images(tmp_path: Path) -> None:
     assert found["3.png"][1] is None
 
 
-def test_hidden_files_are_silent_and_foreign_ones_listed(tmp_path: Path) -> None:
+def test_hidden_and_foreign_images_are_listed(tmp_path: Path) -> None:
     files = ["1.png", ".h.png", "._1.png", "__MACOSX/1.png", ".git/1.png", "2.heic", "3.SVG"]
     source = open_source(plant(tmp_path, {name: png() for name in files}))
     assert list(facts(source)) == ["1.png"]
-    assert skips(source) == {"2.heic": "unsupported", "3.SVG": "unsupported"}
+    assert skips(source) == {
+        ".h.png": "not-image",
+        "._1.png": "not-image",
+        "2.heic": "unsupported",
+        "3.SVG": "unsupported",
+    }
 
 
 def test_links_out_of_the_folder_and_loops(tmp_path: Path) -> None:
@@ -302,8 +307,8 @@ def test_links_out_of_the_folder_and_loops(tmp_path: Path) -> None:
     source = open_source(root)
     assert list(facts(source)) == ["1.png", "same.png"]
     found = skips(source)
-    assert {found[name] for name in ("away.png", "up", "loop", "self.png")} == {"outside"}
-    assert found["pipe.png"] == "unreadable"
+    assert {found[name] for name in ("away.png", "up", "loop")} == {"outside"}
+    assert {found[name] for name in ("self.png", "pipe.png")} == {"unreadable"}
 
 
 def test_odd_names_survive(tmp_path: Path) -> None:

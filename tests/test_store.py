@@ -20,9 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from zoo import build_zoo
 
 from mezzotint.data import building, load_images, packs, store, work
 from mezzotint.data.building import label_rows
+from mezzotint.data.cache import printable
 from mezzotint.data.dataset import Images
 from mezzotint.data.folder import FolderTree
 from mezzotint.data.form import natural_size, parse_size
@@ -293,6 +295,15 @@ def test_broken_images_are_listed_and_left_out(photos: Path, cache: Path) -> Non
             "cat/text.png": "not-image",
         }
     assert any("skipped: 3 files" in line for line in images.describe())
+
+
+def test_every_file_of_the_zoo_gets_its_verdict(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    cases = build_zoo(tmp_path / "zoo")
+    images = load_images(tmp_path / "zoo", size=32, cache=cache)
+    verdicts = dict.fromkeys(images.names, "") | {skip.name: skip.reason for skip in images.skipped}
+    for case in cases:
+        assert verdicts[printable(case.name)] == case.reason, case.name
 
 
 def test_all_broken_is_an_error(tmp_path: Path, cache: Path) -> None:

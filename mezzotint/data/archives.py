@@ -20,7 +20,7 @@ from typing import IO, Any
 from mezzotint.data.cache import cache_home, reading
 from mezzotint.data.entry import Skip
 from mezzotint.data.packs import check_space
-from mezzotint.data.tree import File, Listing, is_hidden, is_image, skip
+from mezzotint.data.tree import File, Listing, hidden_skip, is_hidden, is_image, skip
 from mezzotint.errors import DataError
 from mezzotint.files import make_folder, storing
 
@@ -160,7 +160,9 @@ def _listing(
     left = list(skipped)
     for file in files:
         reason = _refusal(file)
-        if is_hidden(file.name):
+        *folders, base = file.name.split("/")
+        if any(map(is_hidden, folders)) or is_hidden(base):
+            left += [] if any(map(is_hidden, folders)) else hidden_skip(file.name)
             continue
         if reason is not None and is_image(file.name):
             left.append(skip(file.name, *reason))

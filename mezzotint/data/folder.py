@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mezzotint.data.entry import Skip
-from mezzotint.data.tree import File, Listing, is_hidden, is_image, skip, suffix
+from mezzotint.data.tree import File, Listing, hidden_skip, is_hidden, is_image, skip, suffix
 from mezzotint.errors import StorageError
 
 FILE_LIMIT = 256 << 20
@@ -62,7 +62,9 @@ class _Walk:
             below = pending.pop()
             for item in self._items(below):
                 name = f"{below}/{item.name}" if below else item.name
-                if not is_hidden(item.name) and self._accept(item, name):
+                if is_hidden(item.name):
+                    self.skipped.extend(hidden_skip(name))
+                elif self._accept(item, name):
                     pending.append(name)
 
     def _items(self, below: str) -> list["os.DirEntry[str]"]:
@@ -81,11 +83,12 @@ class _Walk:
             if item.is_symlink() and not self._inside(item, name):
                 return False
             if item.is_dir():
+                if is_image(name):
+                    self._leave(name, "not-image", "a folder; what is in it is read")
                 return True
             self._record(item.stat(), name)
         except OSError as error:
-            reason = "outside" if error.errno == errno.ELOOP else "unreadable"
-            self._leave(name, reason, error.strerror or str(error))
+            self._leave(name, "unreadable", error.strerror or str(error))
         return False
 
     def _inside(self, item: "os.DirEntry[str]", name: str) -> bool:

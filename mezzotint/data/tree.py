@@ -15,7 +15,7 @@ IMAGE_SUFFIXES = (
 FOREIGN_SUFFIXES = (
     *(".heic", ".heif", ".svg", ".psd", ".xcf", ".jxl", ".jp2", ".j2k", ".dds", ".exr", ".hdr"),
     *(".ico", ".icns", ".tga", ".qoi", ".eps", ".fits", ".fit", ".dcm", ".cr2", ".cr3", ".nef"),
-    *(".arw", ".dng", ".pef", ".srw", ".nrw", ".orf", ".rw2", ".raf"),
+    *(".arw", ".dng", ".pef", ".srw", ".nrw", ".orf", ".rw2", ".raf", ".pdf"),
 )
 
 
@@ -109,10 +109,14 @@ def suffix(name: str) -> str:
     return "." + base.rpartition(".")[2].lower() if "." in base[1:] else ""
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a path has a hidden part, or one that only macOS's archiver makes."""
-    parts = name.split("/")
-    return any(part == "__MACOSX" or (part.strip(".") and part[0] == ".") for part in parts)
+def is_hidden(part: str) -> bool:
+    """Whether one part of a path is hidden, or made by macOS's archiver alone."""
+    return part == "__MACOSX" or (part.startswith(".") and part.strip(".") != "")
+
+
+def hidden_skip(name: str) -> list[Skip]:
+    """How a hidden file is reported: not at all, unless its name is that of an image."""
+    return [skip(name, "not-image", "a hidden file")] if is_image(name) else []
 
 
 def listing_stamp(listing: Listing) -> str:

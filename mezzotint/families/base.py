@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from mezzotint.config import from_dict, to_dict
+from mezzotint.config import at_least, from_dict, to_dict
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.files import make_folder, replace_json
 from mezzotint.readers import inside, parse_json, read_small
@@ -248,8 +248,7 @@ def in_batches(
     numbers = [int(seed) for seed in seeds]
     if not numbers:
         raise UsageError("no seeds to sample from", where="n, seeds", fix="give at least one")
-    if batch < 1:
-        raise UsageError(f"batch={batch} images at a time", where="batch", fix="1 or more")
+    at_least(1, batch=batch)
     parts = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
     return torch.cat([make(ImageNoise(part, device)).cpu() for part in parts])
 

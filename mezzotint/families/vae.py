@@ -34,6 +34,7 @@ from mezzotint.seeds import Draws, ImageNoise
 
 LOG_VARIANCE_RANGE = (-20.0, 10.0)
 LOG_SCALE_RANGE = (-6.0, 3.0)
+CACHED_NUMBERS = 2**19
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,19 @@ class VAE(Family):
     ) -> tuple[Tensor, Tensor]:
         """log p(x|z) p(z) / q(z|x) and log p(x|z) of K draws: two (K, N) tensors.
 
-        The images are encoded once; only the decoder runs K times.
+        The images are encoded once; the decoder runs on several draws of every image at a time.
         """
         shape = latent_shape(self.config)
+        spread, log_det = torch.exp(0.5 * log_variance)[:, None], 0.5 * log_variance.sum(1)[:, None]
         weights, probs = [], []
-        for noise in draws.randn(samples, mean.shape[1]).unbind(1):
-            latent = mean + torch.exp(0.5 * log_variance) * noise
-            log_prob = self.log_likelihood(target, self.decoder(latent.view(-1, *shape)))
-            log_q = log_standard_normal(noise) - 0.5 * log_variance.sum(1)
+        for noise in draws.randn(samples, mean.shape[1]).split(_draws_at_once(target), 1):
+            latent = mean[:, None] + spread * noise
+            decoded = self.decoder(latent.view(-1, *shape)).unflatten(0, noise.shape[:2])
+            log_prob = self.log_likelihood(target[:, None], decoded)
+            log_q = log_standard_normal(noise) - log_det
             weights.append(log_prob + log_standard_normal(latent) - log_q)
             probs.append(log_prob)
-        return torch.stack(weights), torch.stack(probs)
+        return torch.cat(weights, 1).T, torch.cat(probs, 1).T
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
@@ -211,6 +214,11 @@ class VAE(Family):
             return self.decode(noise.randn(*latent_shape(self.config)))
 
         return in_batches(make, seeds, batch, self.device)
+
+
+def _draws_at_once(images: Tensor) -> int:
+    """How many decoded copies of (N, C, H, W) images fit a processor's cache together."""
+    return max(1, CACHED_NUMBERS // images.numel())
 
 
 def free_nats(kl: Tensor, allowance: float) -> Tensor:
