@@ -50,8 +50,8 @@ class Train:
     """Grey, RGB or RGBA; by default read from the data."""
     batch: int | None = None
     """Images an optimiser step; by default 128."""
-    seed: int = 0
-    """Seed of weights, data order and noise."""
+    seed: int | None = None
+    """Seed of weights, data order and noise; by default 0."""
     config: Path | None = None
     """JSON or YAML file with a mapping of options; --set wins over it."""
     set: Assignments = ()

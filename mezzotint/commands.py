@@ -1,6 +1,7 @@
 """What each command prints; all work is the api's."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,15 @@ def train(command: "cli.Train") -> int:
     options |= parse_assignments(command.set)
     given = ("images", "budget", "size", "channels", "batch", "seed")
     options |= {k: v for k in given if (v := getattr(command, k)) is not None}
+    # of several processes only the first one speaks
+    quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()
     with Terminal(f"training {command.family}") as terminal:
-        show = Silent() if command.quiet else terminal
+        show = Silent() if quiet else terminal
         run = api.train(
             command.family, command.data, command.out, command.preset, progress=show, **options
         )
-    if not command.quiet:
+    if not quiet:
         _print_run(run.path, run.pictures)
     return 0
 
