@@ -15,7 +15,7 @@ from skimage.restoration import denoise_nl_means
 
 import mezzotint as mz
 from mezzotint.images import save_image
-from mezzotint.previews import damaged, rebuilt, reconstruction_sheet
+from mezzotint.training.previews import damaged, rebuilt, reconstruction_sheet
 
 SIGMA = 0.2
 FILTERED = 500

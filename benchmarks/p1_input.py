@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from pictures import colour_folder, grey_folder
 from pil_loader import pil_loader
 from side_by_side import Benchmark, Case, Figure, Measure, Side, arguments, run
 
 from mezzotint.data.store import load_images
-from mezzotint.feeding import Feed
 from mezzotint.seeds import BatchNoise
+from mezzotint.training.feeding import Feed
 
 BATCH = 128
 NOTES = """

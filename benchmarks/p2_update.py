@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable
 
 import torch
+from side_by_side import Benchmark, Case, Figure, Measure, Side, arguments, run
 from torch import Tensor, nn
 
-from side_by_side import Benchmark, Case, Figure, Measure, Side, arguments, run
-
-from mezzotint.averaging import Average
-from mezzotint.devices import make_accelerator
-from mezzotint.optimisers import build
-from mezzotint.recipe import Recipe
+from mezzotint.training.averaging import Average
+from mezzotint.training.devices import make_accelerator
+from mezzotint.training.optimisers import build
+from mezzotint.training.recipe import Recipe
 
 # block widths, with attention or without, of diffusers' UNet2DModel
 SMALL = ((32, 64, 64), "DownBlock2D", "UpBlock2D")

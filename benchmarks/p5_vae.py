@@ -28,9 +28,9 @@ def ours(kind: str, images: int, epochs: int, whole: bool) -> Measure:
     from vae_sides import our_loss, our_model
 
     import mezzotint as mz
-    from mezzotint.feeding import Feed
-    from mezzotint.recipe import Recipe
-    from mezzotint.training import Trainer
+    from mezzotint.training.feeding import Feed
+    from mezzotint.training.loop import Trainer
+    from mezzotint.training.recipe import Recipe
 
     data, home = fashion(images), Path(tempfile.mkdtemp())
     facts = {"initial loss": our_loss(kind)}
@@ -58,9 +58,8 @@ def ours(kind: str, images: int, epochs: int, whole: bool) -> Measure:
 
 def pythae(kind: str, images: int, epochs: int, whole: bool, best: bool) -> Measure:
     """pythae's trainer."""
-    from vae_sides import pythae_data, pythae_loss, pythae_model, quiet_pythae
-
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from vae_sides import pythae_data, pythae_loss, pythae_model, quiet_pythae
 
     data, home = pythae_data(images), Path(tempfile.mkdtemp())
     quiet_pythae()

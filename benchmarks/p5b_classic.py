@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from pictures import Pixels, fashion
 from PIL import Image
+from side_by_side import Benchmark, Case, Facts, Figure, Measure, Side, arguments, run, timed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-
-from pictures import Pixels, fashion
-from side_by_side import Benchmark, Case, Facts, Figure, Measure, Side, arguments, run, timed
 
 import mezzotint as mz
 from mezzotint.data.dataset import Images
@@ -56,7 +55,8 @@ def model() -> Autoencoder:
 
 def initial_loss() -> float:
     """MSE of the initial weights on 128 images."""
-    images = torch.stack([Pictures(raw(BATCH))[at] for at in range(BATCH)])
+    pictures = Pictures(raw(BATCH))
+    images = torch.stack([pictures[at] for at in range(BATCH)])
     network = model()
     return float(nn.functional.mse_loss(network.decoder(network.encoder(images)), images).detach())
 

@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-TITLE = "# Results\n\nWritten by the scripts in this folder; see README.md for how to repeat them.\n"
+TITLE = (
+    "# Results\n\nWritten by the scripts in this folder; see README.md for how to repeat them.\n"
+)
 COMMON = ("mezzotint", "torch", "numpy", "pillow")
 
 

@@ -5,23 +5,21 @@ takes logits for a Bernoulli likelihood and pythae probabilities, so a sigmoid i
 """
 
 import copy
+import io
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from pictures import fashion
+from pythae import models as pythae_models
 from pythae.data.datasets import BaseDataset, DatasetOutput
-from pythae.models import VAE as PythaeVAE
-from pythae.models import VAEConfig as PythaeConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.models.nn.benchmarks.mnist import Decoder_Conv_AE_MNIST, Encoder_Conv_VAE_MNIST
+from torch import Tensor, nn
 
 import mezzotint as mz
 from mezzotint.data.store import load_images
@@ -87,7 +85,7 @@ def networks(kind: str) -> tuple[nn.Module, nn.Module]:
     if kind == "mlp":
         encoder = MLPEncoder(1, SHAPE[1:], (400,), 2 * LATENT)
         return encoder, MLPDecoder(1, SHAPE[1:], (400,), LATENT)
-    config = PythaeConfig(input_dim=SHAPE, latent_dim=LATENT)
+    config = pythae_models.VAEConfig(input_dim=SHAPE, latent_dim=LATENT)
     return Encoder_Conv_VAE_MNIST(config), Decoder_Conv_AE_MNIST(config)
 
 
@@ -99,13 +97,13 @@ def our_model(kind: str) -> VAE:
     return VAE(encoder=encoder, decoder=decoder, size=28, latent=LATENT, likelihood="bernoulli")
 
 
-def pythae_model(kind: str) -> PythaeVAE:
+def pythae_model(kind: str) -> pythae_models.VAE:
     """pythae's VAE."""
     encoder, decoder = networks(kind)
     if kind == "mlp":
         encoder, decoder = PythaeEncoder(encoder), PythaeDecoder(decoder)
-    config = PythaeConfig(input_dim=SHAPE, latent_dim=LATENT, reconstruction_loss="bce")
-    return PythaeVAE(config, encoder=encoder, decoder=decoder)
+    config = pythae_models.VAEConfig(input_dim=SHAPE, latent_dim=LATENT, reconstruction_loss="bce")
+    return pythae_models.VAE(config, encoder=encoder, decoder=decoder)
 
 
 class GlobalDraws:
@@ -150,12 +148,12 @@ def pythae_loss(kind: str) -> float:
 
 
 def quiet_pythae() -> None:
-    """Its trainer prints to stderr; here nobody reads it."""
+    """Its trainer prints to stderr; here it prints to memory."""
     logging.getLogger("pythae").setLevel(logging.ERROR)
     for name in logging.root.manager.loggerDict:
         if name.startswith("pythae"):
             logging.getLogger(name).setLevel(logging.ERROR)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = io.StringIO()
 
 
 def trained_weights(path: Path, kind: str, count: int) -> Path:
@@ -172,7 +170,7 @@ def load_ours(path: str, kind: str) -> VAE:
     return _loaded(our_model(kind), path)
 
 
-def load_pythae(path: str, kind: str) -> PythaeVAE:
+def load_pythae(path: str, kind: str) -> pythae_models.VAE:
     """pythae's model with the same weights."""
     model = pythae_model(kind)
     parts = torch.load(path, weights_only=True)

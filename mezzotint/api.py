@@ -18,13 +18,13 @@ from mezzotint.errors import UsageError
 from mezzotint.evaluation import Value, measure
 from mezzotint.families.base import Family, Reconstructs, Samples
 from mezzotint.images import save_image, save_images, to_uint8
-from mezzotint.loading import load_model
-from mezzotint.plans import make_plan, require_same, run_header
-from mezzotint.previews import damaged, rebuilt, reconstruction_sheet
 from mezzotint.progress import Progress, Silent
-from mezzotint.runs import RunFolder
+from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.loading import load_model
 from mezzotint.seeds import image_seeds
-from mezzotint.sessions import Session, pictures
+from mezzotint.training.plans import make_plan, require_same, run_header
+from mezzotint.training.previews import damaged, rebuilt, reconstruction_sheet
+from mezzotint.training.session import Session, pictures
 
 __all__ = [
     "Run",
@@ -113,7 +113,7 @@ def default_folder(kind: str, spec: str) -> Path:
 
 
 def load(path: str | Path, **modules: nn.Module) -> Family:
-    """The averaged model of a run or model folder; see :func:`mezzotint.loading.load_model`."""
+    """The averaged model of a run or model folder; as :mod:`mezzotint.runs.loading` says."""
     return load_model(path, **modules)
 
 

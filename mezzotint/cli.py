@@ -13,8 +13,8 @@ from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from mezzotint import commands
 from mezzotint.errors import MezzotintError
-from mezzotint.files import storage_error
-from mezzotint.readers import printable
+from mezzotint.storage.files import storage_error
+from mezzotint.storage.readers import printable
 
 Assignments = UseAppendAction[tuple[str, ...]]
 FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
 from mezzotint.progress import Progress, Silent, Terminal
-from mezzotint.readers import load_file, printable
+from mezzotint.storage.readers import load_file, printable
 
 if TYPE_CHECKING:
     from mezzotint import cli

@@ -11,11 +11,11 @@ from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import MissingInputError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import read_model_config
-from mezzotint.loading import known_family, require_contained
-from mezzotint.plans import versions
-from mezzotint.provenance import read_provenance
-from mezzotint.recipe import Recipe
-from mezzotint.runs import RunFolder
+from mezzotint.imaging.provenance import read_provenance
+from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.loading import known_family, require_contained
+from mezzotint.training.plans import versions
+from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
 

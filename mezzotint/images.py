@@ -1,6 +1,6 @@
 """The pixel contract: uint8 NHWC on disk, float32 NCHW in [-1, 1] in memory; and pictures to files.
 
-Reading files is :mod:`mezzotint.decode`.
+Reading files is :mod:`mezzotint.imaging.decode`.
 """
 
 import io
@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from mezzotint.errors import CannotCreateError
-from mezzotint.files import make_folder, replace_bytes
-from mezzotint.grids import grid, rows_grid
-from mezzotint.provenance import read_provenance, text_chunks
+from mezzotint.imaging.grids import grid, rows_grid
+from mezzotint.imaging.provenance import read_provenance, text_chunks
+from mezzotint.storage.files import make_folder, replace_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mezzotint.files import file_digest
+from mezzotint.storage.files import file_digest
 
 Make = Callable[[Path], object]
 GIGA = 10**9

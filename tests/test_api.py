@@ -10,7 +10,7 @@ import torch
 import mezzotint as mz
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.images import read_provenance, to_float, to_uint8
-from mezzotint.runs import RunFolder
+from mezzotint.runs.folder import RunFolder
 
 TINY = {"widths": (8, 16), "latent": 6, "batch": 64, "images": 1024, "log_every": 4, "previews": 2}
 
@@ -167,8 +167,8 @@ def test_training_reports_what_it_found(tmp_path):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_flip_mirrors_half_of_the_images(flip, data):
-    from mezzotint.feeding import Feed
     from mezzotint.seeds import BatchNoise
+    from mezzotint.training.feeding import Feed
 
     feed = Feed(data, 200)
     rows = feed.rows(0, 0)

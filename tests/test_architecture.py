@@ -31,33 +31,41 @@ class Group:
 
 TABLE = {
     # 0: what knows of no image set, no network and no run
-    "basics": Group(0.0, "errors faults png colour resize sniff quiet grids signals schedules"),
-    "reports": Group(0.0, "progress"),
+    "basics": Group(0.0, "errors progress"),
+    "pixels": Group(0.1, "imaging imaging.*", open=True),
     "options": Group(0.1, "config"),
     "randomness": Group(0.1, "seeds"),
-    "storage": Group(0.1, "files readers"),
-    "decoding": Group(0.1, "decode provenance"),
+    "storage": Group(0.1, "storage storage.files storage.readers storage.faults", open=True),
     "pictures": Group(0.2, "images"),
     # 1: data, networks and numbers; none of them knows the others
     "data": Group(1.0, "data.*", open=True),
     "nets": Group(1.0, "nets.*", open=True),
     "metrics": Group(1.0, "metrics.*", open=True),
-    "numbers": Group(1.0, "corruptions likelihoods similarity averaging"),
-    "weights": Group(1.0, "weights"),
-    "optimisation": Group(1.0, "recipe muon optimisers", open=True),
+    "numbers": Group(1.0, "corruptions likelihoods similarity training.averaging"),
+    "weights": Group(1.0, "storage.weights"),
+    "optimisation": Group(
+        1.0,
+        "training training.recipe training.muon training.optimisers training.schedules"
+        " training.signals",
+        open=True,
+    ),
     # 2: families: base, what some share, then each on its own
     "family": Group(2.0, "families.base"),
     "shared": Group(2.1, "families families.coding"),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
-    "checkpoints": Group(3.0, "checkpoint"),
-    "machinery": Group(3.0, "devices feeding"),
-    "runs": Group(3.1, "runs"),
-    "loop": Group(3.1, "training"),
-    "loading": Group(3.2, "loading"),
+    "checkpoints": Group(3.0, "runs runs.checkpoint"),
+    "machinery": Group(3.0, "training.devices training.feeding"),
+    "runs": Group(3.1, "runs.folder"),
+    "loop": Group(3.1, "training.loop"),
+    "loading": Group(3.2, "runs.loading"),
     # 4: what is made of a run
-    "views": Group(4.0, "evaluation previews curves cards trackers history plans"),
-    "work": Group(4.1, "sessions describing"),
+    "views": Group(
+        4.0,
+        "evaluation training.previews training.curves training.cards training.trackers"
+        " training.history training.plans",
+    ),
+    "work": Group(4.1, "training.session describing"),
     # 5 and 6: what a user calls
     "api": Group(5.0, "api"),
     "commands": Group(6.0, "commands"),
@@ -65,7 +73,7 @@ TABLE = {
     "entry": Group(6.2, "__main__"),
     "package": Group(6.2, "mezzotint"),
 }
-PIXEL_SIDE = ("data", "metrics", "pictures", "decoding", "optimisation")
+PIXEL_SIDE = ("data", "metrics", "pictures", "pixels", "optimisation")
 NEVER = {
     # a family sees tensors and draws: no files of images, no loop, no metrics
     "family": PIXEL_SIDE,
@@ -75,8 +83,8 @@ NEVER = {
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
-LIGHT = ("mezzotint", "__main__", "cli", "commands", "errors", "faults", "config", "files")
-LIGHT += ("readers", "progress")
+LIGHT = ("mezzotint", "__main__", "cli", "commands", "errors", "config", "progress")
+LIGHT += ("storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml"}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mezzotint.averaging import Average, decay_at, profile_exponent
+from mezzotint.training.averaging import Average, decay_at, profile_exponent
 
 
 @pytest.mark.parametrize(("width", "exponent"), [(0.05, 16.97), (0.10, 6.94)])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mezzotint.data.batches import rows_at, share
-from mezzotint.schedules import DECAYS, rate_scale
+from mezzotint.training.schedules import DECAYS, rate_scale
 
 counts = st.integers(1, 60)
 

@@ -30,7 +30,7 @@ from mezzotint.config import (
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.autoencoder import AutoencoderConfig
 from mezzotint.families.vae import VAEConfig
-from mezzotint.recipe import Recipe
+from mezzotint.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

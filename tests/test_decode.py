@@ -19,7 +19,7 @@ from zoo import Case, build_zoo
 from zoo_pictures import ALPHA, BLOCKS, DEEP, GREY, RGB, good_files, on_white, saved
 from zoo_writers import as_stored, bomb_png, exif, linear_profile, png, tiff
 
-from mezzotint.decode import MAX_PIXELS, ImageInfo, Unreadable, decode, probe
+from mezzotint.imaging.decode import MAX_PIXELS, ImageInfo, Unreadable, decode, probe
 
 _GOOD = [name_and_data[:2] for name_and_data in good_files()]
 
@@ -116,8 +116,8 @@ def test_frames_are_counted_and_the_first_is_read() -> None:
 _CHILD = """
 import json, sys, time
 from pathlib import Path
-from mezzotint.decode import Unreadable, decode
-from mezzotint.decode import probe
+from mezzotint.imaging.decode import Unreadable, decode
+from mezzotint.imaging.decode import probe
 def peak():
     status = Path("/proc/self/status")
     if status.exists():

@@ -6,9 +6,9 @@ import types
 import pytest
 import torch
 
-from mezzotint import devices
 from mezzotint.errors import ConfigError, MissingExtraError
-from mezzotint.trackers import open_tracker
+from mezzotint.training import devices
+from mezzotint.training.trackers import open_tracker
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import training_kit as kit
 
-from mezzotint import checkpoint
-from mezzotint.runs import RunFolder
+from mezzotint.runs import checkpoint
+from mezzotint.runs.folder import RunFolder
 
 OFFSETS = 10
 CHECKPOINT_BYTES = 95_000

@@ -19,8 +19,8 @@ from mezzotint.families.base import (
     Samples,
     fixed_noise,
 )
-from mezzotint.recipe import Recipe
 from mezzotint.seeds import BatchNoise, ImageNoise
+from mezzotint.training.recipe import Recipe
 
 SIZES = [((16, 16), 1), ((28, 28), 1), ((19, 33), 3), ((32, 32), 4)]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint import files
 from mezzotint.errors import CannotCreateError, StorageError
-from mezzotint.files import (
+from mezzotint.storage import files
+from mezzotint.storage.files import (
     file_digest,
     json_bytes,
     make_folder,

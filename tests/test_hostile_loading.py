@@ -12,10 +12,10 @@ import hostile_models as enemy
 import pytest
 
 import mezzotint
-from mezzotint import checkpoint
 from mezzotint.config import to_dict
 from mezzotint.families.vae import VAE
-from mezzotint.runs import RunFolder
+from mezzotint.runs import checkpoint
+from mezzotint.runs.folder import RunFolder
 
 SECONDS, MEGABYTES = 2.0, 512
 SHAPE: dict[str, Any] = {"size": (16, 16), "widths": (4, 8), "latent": 3}

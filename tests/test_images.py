@@ -12,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mezzotint import files, images
-from mezzotint.decode import decode
+from mezzotint import images
 from mezzotint.errors import CannotCreateError, StorageError
 from mezzotint.images import grid, rows_grid, save_image, save_images, to_float, to_uint8
-from mezzotint.provenance import read_provenance
+from mezzotint.imaging.decode import decode
+from mezzotint.imaging.provenance import read_provenance
+from mezzotint.storage import files
 
 LEVELS = np.arange(256, dtype=np.uint8)
 PICTURE = np.random.default_rng(1).integers(0, 256, (8, 12, 3), dtype=np.uint8)

@@ -12,12 +12,12 @@ import pytest
 import torch
 import training_kit as kit
 
-from mezzotint import checkpoint
 from mezzotint.data.batches import rows_at
 from mezzotint.data.dataset import Images
 from mezzotint.data.store import load_images
+from mezzotint.runs import checkpoint
 from mezzotint.seeds import mix
-from mezzotint.weights import first_non_finite, load_tensors
+from mezzotint.storage.weights import first_non_finite, load_tensors
 
 BAD = {"bad_loss": "the loss is", "bad_gradient": "is not finite", "bad_weight": "is not finite"}
 EVERY = list(range(1, 100))

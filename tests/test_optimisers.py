@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from mezzotint.muon import Muon, as_matrix, like_weight, orthogonalise
-from mezzotint.optimisers import OPTIMISERS, build, load_state, named_state, set_rate
-from mezzotint.recipe import Recipe
-from mezzotint.weights import load_tensors, save_tensors
+from mezzotint.storage.weights import load_tensors, save_tensors
+from mezzotint.training.muon import Muon, as_matrix, like_weight, orthogonalise
+from mezzotint.training.optimisers import OPTIMISERS, build, load_state, named_state, set_rate
+from mezzotint.training.recipe import Recipe
 
 
 def network() -> nn.Module:

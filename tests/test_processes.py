@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import training_kit as kit
 
-from mezzotint.runs import RunFolder
+from mezzotint.runs.folder import RunFolder
 
 
 def _pair(case: str, run: Path, fault: str = "", **more: Any) -> list[kit.Outcome]:

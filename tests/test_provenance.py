@@ -15,7 +15,7 @@ from zoo_writers import png, png_chunk
 
 from mezzotint.errors import DataError, MissingInputError, StorageError
 from mezzotint.images import save_image
-from mezzotint.provenance import MAX_TEXT, parameters_line, read_provenance
+from mezzotint.imaging.provenance import MAX_TEXT, parameters_line, read_provenance
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (8, 12, 3), dtype=np.uint8)
 _JSON = st.recursive(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mezzotint.errors import ConfigError, MezzotintError, MissingInputError, RefusedError
-from mezzotint.readers import (
+from mezzotint.storage.readers import (
     MAX_DEPTH,
     MAX_FILE_BYTES,
     MAX_YAML_BYTES,

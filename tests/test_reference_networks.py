@@ -6,7 +6,7 @@ from torch import nn
 
 from mezzotint.families.autoencoder import Autoencoder
 from mezzotint.families.vae import VAE
-from mezzotint.plans import make_plan
+from mezzotint.training.plans import make_plan
 
 ENCODER = [
     (nn.Conv2d, (1, 32, 3, 2, 1)),

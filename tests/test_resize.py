@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mezzotint.resize import How, fit
+from mezzotint.imaging.resize import How, fit
 
 _SIDE = st.integers(1, 40)
 _HOW: st.SearchStrategy[How] = st.sampled_from(["crop", "pad", "stretch"])

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import training_kit as kit
 
-from mezzotint import checkpoint
 from mezzotint.errors import DataError
-from mezzotint.runs import RunFolder
+from mezzotint.runs import checkpoint
+from mezzotint.runs.folder import RunFolder
 
 # How often an unbroken run of 14 steps comes to each point.
 POINTS = {

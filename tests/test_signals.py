@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import training_kit as kit
 
-from mezzotint.signals import ECHO_SECONDS, StopRequest
+from mezzotint.training.signals import ECHO_SECONDS, StopRequest
 
 SELDOM = {"checkpoint_seconds": 1000}
 

@@ -20,7 +20,7 @@ from mezzotint.errors import (
     RefusedError,
 )
 from mezzotint.families.vae import VAE
-from mezzotint.weights import (
+from mezzotint.storage.weights import (
     Kind,
     check_header,
     kinds_of,

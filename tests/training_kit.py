@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mezzotint import checkpoint
-from mezzotint.runs import RunFolder
+from mezzotint.runs import checkpoint
+from mezzotint.runs.folder import RunFolder
 
 KILLED = -signal.SIGKILL
 BATCH, STEPS = 32, 14

@@ -12,8 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mezzotint import checkpoint, files, sessions, training
-from mezzotint.feeding import Feed
+from mezzotint.runs import checkpoint
+from mezzotint.storage import files
+from mezzotint.training import loop as training
+from mezzotint.training import session as sessions
+from mezzotint.training.feeding import Feed
 
 
 def no_curve() -> None:
@@ -23,7 +26,7 @@ def no_curve() -> None:
 
 def signal_at(point: str, number: int, times: int = 1, pause: float = 0.0) -> None:
     """The process gets a signal at a fault point ``name:count``, again after each pause."""
-    from mezzotint import faults
+    from mezzotint.storage import faults
 
     reached: dict[str, int] = {}
 

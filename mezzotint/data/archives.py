@@ -22,7 +22,7 @@ from mezzotint.data.entry import Skip
 from mezzotint.data.packs import check_space
 from mezzotint.data.tree import File, Listing, hidden_skip, is_hidden, is_image, skip
 from mezzotint.errors import DataError
-from mezzotint.files import make_folder, storing
+from mezzotint.storage.files import make_folder, storing
 
 MEMBER_LIMIT = 64 << 20
 EXPANSION_LIMIT = 100  # times its packed size that a compressed tar may grow to

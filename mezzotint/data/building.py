@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mezzotint import faults
 from mezzotint.data.dataset import Images, Pixels, Rows, Story
 from mezzotint.data.entry import Entry, Skip, Source
 from mezzotint.data.opening import index_of, open_pack
@@ -18,6 +17,7 @@ from mezzotint.data.splits import split_by_content, split_by_source
 from mezzotint.data.survey import Survey
 from mezzotint.data.work import Drawn, Recipe, draw, in_parts
 from mezzotint.errors import DataError
+from mezzotint.storage import faults
 
 Progress = Callable[[int, int], None]
 CHUNK = 4096

@@ -12,7 +12,7 @@ from mezzotint.data.cache import printable
 from mezzotint.data.entry import Skip
 from mezzotint.data.tree import File, Listing, Tree, skip, suffix
 from mezzotint.errors import DataError, MezzotintError
-from mezzotint.readers import parse_json
+from mezzotint.storage.readers import parse_json
 
 LINE_LIMIT = 64 << 10
 CAPTION_LIMIT = 4000

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mezzotint.colour import Channels
 from mezzotint.data.entry import Entry, Skip
 from mezzotint.data.hashes import SIDE, shrink
-from mezzotint.decode import ImageInfo, Unreadable, decode, probe
+from mezzotint.imaging.colour import Channels
+from mezzotint.imaging.decode import ImageInfo, Unreadable, decode, probe
 
 ENOUGH = (2 * SIDE, 2 * SIDE)  # height and width a large JPEG is decoded at, at least
 FLAT = 2  # levels between the darkest and the brightest value of a constant image

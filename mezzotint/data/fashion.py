@@ -10,7 +10,7 @@ from mezzotint.data.arrays import ArraySource
 from mezzotint.data.cache import cache_home, offline
 from mezzotint.data.idx import open_idx
 from mezzotint.errors import MissingInputError
-from mezzotint.files import make_folder, replace_bytes
+from mezzotint.storage.files import make_folder, replace_bytes
 
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SOURCE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
 
-from mezzotint.colour import Channels, Colour
 from mezzotint.data.dataset import Story
 from mezzotint.data.survey import Survey
 from mezzotint.data.work import Recipe
 from mezzotint.errors import UsageError, nearest
-from mezzotint.resize import How
+from mezzotint.imaging.colour import Channels, Colour
+from mezzotint.imaging.resize import How
 
 SizeLike: TypeAlias = int | str | tuple[int, int]
 LEAST_SIDE, MOST_SIDE = 8, 1024

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mezzotint import faults
 from mezzotint.data.dataset import Pixels
 from mezzotint.errors import StorageError
-from mezzotint.files import file_digest, make_folder, storing, sync_folder, write_bytes
+from mezzotint.storage import faults
+from mezzotint.storage.files import file_digest, make_folder, storing, sync_folder, write_bytes
 
 PIXELS, INDEX, MARKER = "images.npy", "index.json", "COMPLETE"
 MARGIN = 4 << 20

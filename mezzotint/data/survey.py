@@ -11,7 +11,7 @@ from typing import Any
 
 from mezzotint.data.entry import Entry, Skip
 from mezzotint.errors import MezzotintError
-from mezzotint.files import replace_json
+from mezzotint.storage.files import replace_json
 
 FORMAT = 1
 

@@ -12,12 +12,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from PIL import Image
 
-from mezzotint.colour import Channels, Colour, flatten
 from mezzotint.data.dataset import Pixels
 from mezzotint.data.entry import Entry, Skip, Source
 from mezzotint.data.survey import Look
-from mezzotint.decode import Unreadable, decode, fit, probe
-from mezzotint.resize import How
+from mezzotint.imaging.colour import Channels, Colour, flatten
+from mezzotint.imaging.decode import Unreadable, decode, fit, probe
+from mezzotint.imaging.resize import How
 
 PART = 64
 TRIAL = 0.5  # seconds of work after which the time left is judged

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from mezzotint.config import at_least, from_dict, to_dict
 from mezzotint.errors import ConfigError, UsageError
-from mezzotint.files import make_folder, replace_json
-from mezzotint.readers import inside, parse_json, read_small
 from mezzotint.seeds import BatchNoise, Draws, ImageNoise
-from mezzotint.weights import (
+from mezzotint.storage.files import make_folder, replace_json
+from mezzotint.storage.readers import inside, parse_json, read_small
+from mezzotint.storage.weights import (
     Kind,
     check_header,
     load_into,

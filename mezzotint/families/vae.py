@@ -173,7 +173,7 @@ class VAE(Family):
         shape = latent_shape(self.config)
         spread, log_det = torch.exp(0.5 * log_variance)[:, None], 0.5 * log_variance.sum(1)[:, None]
         weights, probs = [], []
-        for noise in draws.randn(samples, mean.shape[1]).split(_draws_at_once(target), 1):
+        for noise in torch.split(draws.randn(samples, mean.shape[1]), _draws_at_once(target), 1):
             latent = mean[:, None] + spread * noise
             decoded = self.decoder(latent.view(-1, *shape)).unflatten(0, noise.shape[:2])
             log_prob = self.log_likelihood(target[:, None], decoded)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mezzotint.files import replace_bytes
+from mezzotint.storage.files import replace_bytes
 
 _COUNTERS = {"images", "step", "progress", "seconds", "rate", "beta"}
 

@@ -15,11 +15,11 @@ from pathlib import PurePath
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mezzotint import png
-from mezzotint.colour import DEEP, Channels, Colour, flatten
-from mezzotint.quiet import quiet
-from mezzotint.resize import fit
-from mezzotint.sniff import diagnose, refused_by_name
+from mezzotint.imaging import png
+from mezzotint.imaging.colour import DEEP, Channels, Colour, flatten
+from mezzotint.imaging.quiet import quiet
+from mezzotint.imaging.resize import fit
+from mezzotint.imaging.sniff import diagnose, refused_by_name
 
 __all__ = ["FORMATS", "MAX_PIXELS", "ImageInfo", "Unreadable", "decode", "fit", "probe"]
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from mezzotint import checkpoint, faults
+from mezzotint.runs import checkpoint
+from mezzotint.storage import faults
 from mezzotint.errors import BusyError, ConfigError, MissingInputError
-from mezzotint.files import make_folder, replace_bytes, replace_json, storing, sweep
-from mezzotint.readers import parse_json, read_small
+from mezzotint.storage.files import make_folder, replace_bytes, replace_json, storing, sweep
+from mezzotint.storage.readers import parse_json, read_small
 
 SCHEMA = 1
 
@@ -60,7 +61,7 @@ class RunFolder:
         return False
 
     def write_header(self, header: Mapping[str, Any]) -> None:
-        """Write ``run.json``; errors as :func:`mezzotint.files.replace_json`."""
+        """Write ``run.json``; errors as :func:`mezzotint.storage.files.replace_json`."""
         make_folder(self.path)
         replace_json(self.path / "run.json", {"schema": SCHEMA, **header})
 

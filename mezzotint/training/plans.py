@@ -12,7 +12,7 @@ from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
-from mezzotint.recipe import Recipe
+from mezzotint.training.recipe import Recipe
 
 DEFAULT_IMAGES = 200_000
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mezzotint.errors import DataError, MezzotintError, MissingInputError, RefusedError
-from mezzotint.files import storing
-from mezzotint.readers import parse_json, require_regular
+from mezzotint.storage.files import storing
+from mezzotint.storage.readers import parse_json, require_regular
 
 MAX_HEADER_BYTES = 10 << 20
 MAX_TENSORS = 20_000

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
-from mezzotint import png
 from mezzotint.errors import DataError, MissingInputError, StorageError
+from mezzotint.imaging import png
 
 KEYWORD, LINE_KEYWORD = "mezzotint", "parameters"
 SCHEMA = 1

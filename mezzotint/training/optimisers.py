@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mezzotint.muon import Muon
-from mezzotint.recipe import Recipe
+from mezzotint.training.muon import Muon
+from mezzotint.training.recipe import Recipe
 
 Parameters = list[nn.Parameter]
 

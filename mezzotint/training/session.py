@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mezzotint import checkpoint, faults
-from mezzotint.cards import model_card
-from mezzotint.curves import draw_curves
 from mezzotint.data.dataset import Images
-from mezzotint.devices import together
 from mezzotint.errors import NonFiniteError, Stopped, StorageError, TrainingError
 from mezzotint.families.base import Family
-from mezzotint.feeding import Feed
-from mezzotint.files import storing, sync_folder, write_bytes
-from mezzotint.history import History
-from mezzotint.previews import draw_previews, validation_losses
 from mezzotint.progress import Progress, Silent
-from mezzotint.recipe import Recipe
-from mezzotint.runs import RunFolder
-from mezzotint.signals import StopRequest
-from mezzotint.trackers import open_tracker
-from mezzotint.training import Record, Trainer
-from mezzotint.weights import first_non_finite
+from mezzotint.runs import checkpoint
+from mezzotint.runs.folder import RunFolder
+from mezzotint.storage import faults
+from mezzotint.storage.files import storing, sync_folder, write_bytes
+from mezzotint.storage.weights import first_non_finite
+from mezzotint.training.cards import model_card
+from mezzotint.training.curves import draw_curves
+from mezzotint.training.devices import together
+from mezzotint.training.feeding import Feed
+from mezzotint.training.history import History
+from mezzotint.training.loop import Record, Trainer
+from mezzotint.training.previews import draw_previews, validation_losses
+from mezzotint.training.recipe import Recipe
+from mezzotint.training.signals import StopRequest
+from mezzotint.training.trackers import open_tracker
 
 MAX_ROLLBACKS = 3
 SUSPECTS_SHOWN = 8

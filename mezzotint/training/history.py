@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mezzotint.runs import RunFolder
-from mezzotint.training import Record
+from mezzotint.runs.folder import RunFolder
+from mezzotint.training.loop import Record
 
 
 class History:

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mezzotint import faults
-from mezzotint.averaging import Average
-from mezzotint.checkpoint import Checkpoint
 from mezzotint.config import override
 from mezzotint.data.batches import Rows, share
-from mezzotint.devices import is_out_of_memory, make_accelerator, should_compile
 from mezzotint.errors import ConfigError, NonFiniteError, TrainingError
 from mezzotint.families.base import Batch, Family, Losses, Player
-from mezzotint.feeding import Feed
-from mezzotint.optimisers import build, load_state, named_state, set_rate
-from mezzotint.recipe import Recipe
-from mezzotint.schedules import rate_scale
+from mezzotint.runs.checkpoint import Checkpoint
 from mezzotint.seeds import BatchNoise, mix
-from mezzotint.weights import first_non_finite
+from mezzotint.storage import faults
+from mezzotint.storage.weights import first_non_finite
+from mezzotint.training.averaging import Average
+from mezzotint.training.devices import is_out_of_memory, make_accelerator, should_compile
+from mezzotint.training.feeding import Feed
+from mezzotint.training.optimisers import build, load_state, named_state, set_rate
+from mezzotint.training.recipe import Recipe
+from mezzotint.training.schedules import rate_scale
 
 PROBE_STEPS = 20
 

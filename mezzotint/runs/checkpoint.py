@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mezzotint import faults
+from mezzotint.storage import faults
 from mezzotint.errors import DataError, MezzotintError
-from mezzotint.files import (
+from mezzotint.storage.files import (
     discard,
     file_digest,
     json_bytes,
@@ -25,8 +25,8 @@ from mezzotint.files import (
     sync_folder,
     write_bytes,
 )
-from mezzotint.readers import parse_json, read_small
-from mezzotint.weights import load_tensors, save_tensors
+from mezzotint.storage.readers import parse_json, read_small
+from mezzotint.storage.weights import load_tensors, save_tensors
 
 MARKER = "COMPLETE"
 SCHEMA = 1

@@ -1,0 +1,1 @@
+"""Pictures as files: decoding, resizing, sheets of many, how they were made."""

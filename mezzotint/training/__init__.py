@@ -1,0 +1,1 @@
+"""Training: the one loop, what feeds it, and what consumes its records."""
