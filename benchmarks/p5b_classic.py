@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import mezzotint as mz
-from mezzotint.data.dataset import Images
-from mezzotint.data.store import load_images
 from mezzotint.families.autoencoder import PRESETS, Autoencoder
 
 BATCH = 128
@@ -66,15 +64,9 @@ def raw(count: int) -> Pixels:
     return fashion(count).gather(range(count))[..., 0]
 
 
-def packed(count: int) -> Images:
-    """The same images as mezzotint packs them, at 32 px."""
-    whole = load_images("fashion-mnist", size=32)
-    return whole.subset(whole.train_rows[:count])
-
-
 def ours(count: int) -> Measure:
     """mezzotint.train."""
-    data, home = packed(count), Path(tempfile.mkdtemp())
+    data, home = fashion(count, held_out=1000, size=32), Path(tempfile.mkdtemp())
     names = itertools.count()
     facts = {"initial loss": initial_loss()}
 

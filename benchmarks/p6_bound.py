@@ -15,7 +15,8 @@ one; the peer would need minutes for all at once. Weights: trained by mezzotint,
 peer is pythae's `VAE.get_nll(data, n_samples=1000, batch_size=...)` at its default of 100 and with
 1000. Its "nll" is the mean of log p(x), not of -log p(x): the sign is taken as it comes. "the same
 result" compares the mean bound in nats twice: over 8 images with the very same noise on both sides,
-and over all rounds with independent noise, where both are Monte Carlo estimates of one number.
+which has to agree within 0.05, and over all rounds with independent noise, where both are Monte
+Carlo estimates of one number with a standard error near 0.05 and have to agree within 0.2.
 """
 
 
@@ -76,7 +77,7 @@ def case(kind: str, weights: Path, images: int, target: float) -> Case:
     targets = {peer.name: target for peer in peers}
     mine = Side("mezzotint", ours, options)
     name = f"{kind}, {images} images a round"
-    tolerance = {"same noise": (0.05, 0.0), "own noise": (0.05, 0.0)}
+    tolerance = {"same noise": (0.05, 0.0), "own noise": (0.2, 0.0)}
     return Case(name, "images/s", mine, peers, targets, tolerance)
 
 

@@ -12,10 +12,11 @@ from mezzotint.data.store import load_images
 Pixels = NDArray[np.uint8]
 
 
-def fashion(count: int) -> Images:
-    """The first ``count`` training images of Fashion-MNIST and as many held-out ones as fit."""
-    whole = load_images("fashion-mnist")
-    return whole.subset(whole.train_rows[:count])
+def fashion(count: int, held_out: int = 0, size: int | None = None) -> Images:
+    """``count`` training and ``held_out`` held-out images of Fashion-MNIST."""
+    whole = load_images("fashion-mnist", size=size)
+    rows = [whole.train_rows[:count], whole.held_out_rows[:held_out]]
+    return whole.subset(np.concatenate(rows))
 
 
 def grey_folder(folder: Path, count: int) -> Path:

@@ -20,8 +20,9 @@ from mezzotint.config import override
 from mezzotint.data.batches import Rows, share
 from mezzotint.errors import ConfigError, NonFiniteError, TrainingError
 from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.nets.small_grids import adapt
 from mezzotint.runs.checkpoint import Checkpoint
-from mezzotint.seeds import BatchNoise, mix
+from mezzotint.seeds import BatchNoise, mix, seed_global
 from mezzotint.storage import faults
 from mezzotint.storage.weights import first_non_finite
 from mezzotint.training.averaging import Average
@@ -107,6 +108,8 @@ class Trainer:
         self.should_stop = should_stop
         self.accelerator = make_accelerator(recipe.precision)
         family.to(self.accelerator.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        if self.accelerator.device.type == "cpu":
+            adapt(family)
         self.feed.to(self.accelerator.device)
         self.seats = [self._seat(name, player) for name, player in family.players().items()]
         # after the seats: wrapping for several processes moves the parameters to other memory
@@ -158,7 +161,8 @@ class Trainer:
     def _iterate(self, rate: float) -> Losses:
         """Every player's steps, each on rows of its own: the losses of the last one."""
         losses: Losses = {}
-        torch.manual_seed(mix("step", self.recipe.seed, self.images, self.rollbacks))
+        key = mix("step", self.recipe.seed, self.images, self.rollbacks)
+        seed_global(key, self.accelerator.device)
         for seat in self.seats:
             set_rate(seat.optimiser, seat.lr * rate)
             for turn in range(seat.player.steps):
