@@ -12,7 +12,7 @@ setup: .venv/ready
 	@echo "installed; the command is $(BIN)/mezzotint"
 
 demo: setup
-	$(BIN)/mezzotint train vae digits --size 32 --images 30k --out runs/demo
+	$(BIN)/mezzotint train vae digits --size 32 --budget 40s --out runs/demo
 	$(BIN)/mezzotint sample runs/demo --out runs/demo/samples.png
 	$(BIN)/mezzotint reconstruct runs/demo digits --out runs/demo/reconstructions.png
 	@echo "pictures: runs/demo/reconstructions.png runs/demo/samples.png runs/demo/curve.png"
@@ -27,10 +27,14 @@ types: setup
 	$(BIN)/mypy
 
 tests: setup
-	$(BIN)/pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 nightly: setup
 	$(BIN)/pytest -q -m slow
+
+benchmarks: setup
+	cd benchmarks && for name in a1_classic a2_denoising p1_input p2_update p5_vae p5b_classic p6_bound; \
+		do ../$(BIN)/python $$name.py || exit 1; done
 
 clean:
 	rm -rf .venv runs
