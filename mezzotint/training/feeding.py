@@ -17,7 +17,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
     The arithmetic of :func:`mezzotint.images.to_float`, without leaving the device or the layout.
     """
-    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+    return pixels.permute(0, 3, 1, 2).div(127.5).sub_(1.0)
 
 
 class Feed:
