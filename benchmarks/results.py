@@ -18,9 +18,10 @@ COMMON = ("mezzotint", "torch", "numpy", "pillow")
 def header(packages: Sequence[str], threads: int, pairs: int) -> str:
     """When, where and with what something was measured."""
     versions = ", ".join(f"{name} {_version(name)}" for name in (*COMMON, *packages))
+    runs = f"median of {pairs} interleaved pairs" if pairs > 1 else "one run"
     return (
         f"{datetime.date.today():%Y-%m-%d}; {machine()}; {threads} torch threads, CPU, float32; "
-        f"Python {platform.python_version()}, {versions}; median of {pairs} interleaved pairs."
+        f"Python {platform.python_version()}, {versions}; {runs}."
     )
 
 
