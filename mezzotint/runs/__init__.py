@@ -1,0 +1,1 @@
+"""Run folders: checkpoints, history, and models read back from them."""
