@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mezzotint.storage import faults
 from mezzotint.errors import DataError, MezzotintError
+from mezzotint.storage import faults
 from mezzotint.storage.files import (
     discard,
     file_digest,

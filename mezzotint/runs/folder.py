@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from mezzotint.errors import BusyError, ConfigError, MissingInputError
 from mezzotint.runs import checkpoint
 from mezzotint.storage import faults
-from mezzotint.errors import BusyError, ConfigError, MissingInputError
 from mezzotint.storage.files import make_folder, replace_bytes, replace_json, storing, sweep
 from mezzotint.storage.readers import parse_json, read_small
 

@@ -10,8 +10,8 @@ from mezzotint.config import from_dict, shown
 from mezzotint.errors import ConfigError, DataError, MissingInputError, nearest
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
-from mezzotint.storage.readers import inside
 from mezzotint.runs.folder import RunFolder
+from mezzotint.storage.readers import inside
 from mezzotint.storage.weights import kinds_of, load_into
 
 MOST_NEIGHBOURS = 500
