@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from mezzotint.api import (
         Run,
         evaluate,
+        film,
+        interpolate,
         load,
         load_images,
         reconstruct,
@@ -19,17 +21,21 @@ if TYPE_CHECKING:
     from mezzotint.data.dataset import Images
     from mezzotint.errors import MezzotintError
     from mezzotint.families.autoencoder import Autoencoder
+    from mezzotint.families.diffusion import Diffusion
     from mezzotint.families.vae import VAE
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "families.autoencoder",
+    "Diffusion": "families.diffusion",
     "Images": "data.dataset",
     "MezzotintError": "errors",
     "Run": "api",
     "VAE": "families.vae",
     "evaluate": "api",
+    "film": "api",
+    "interpolate": "api",
     "load": "api",
     "load_images": "api",
     "reconstruct": "api",
@@ -40,10 +46,13 @@ _HOMES = {
 __all__ = [
     "VAE",
     "Autoencoder",
+    "Diffusion",
     "Images",
     "MezzotintError",
     "Run",
     "evaluate",
+    "film",
+    "interpolate",
     "load",
     "load_images",
     "reconstruct",

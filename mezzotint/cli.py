@@ -33,7 +33,7 @@ class Train:
     """
 
     family: FamilyName
-    """autoencoder or vae."""
+    """autoencoder, vae or diffusion."""
     data: DataName
     """digits, shapes, fashion-mnist, a folder, zip, tar, IDX folder, .npy/.npz or hf:OWNER/NAME."""
     out: Path | None = None
@@ -70,6 +70,24 @@ class Sample:
     """How many."""
     seed: int = 0
     """Image i has the seed SEED + i and depends on nothing else."""
+    label: str | None = None
+    """Class to make, by name or number; by default one drawn from each seed; none: no class."""
+    solver: str | None = None
+    """ddpm, ddim, dpmpp-2m, unipc, heun, euler, ipndm; by default the model's recommended one."""
+    steps: int | None = None
+    """Steps of the solver."""
+    guidance: float | None = None
+    """Classifier-free guidance u + w (c - u): 1 is off, larger keeps closer to the class."""
+    start: Annotated[Path | None, arg(name="from", metavar="PICTURE")] = None
+    """Start from this picture instead of noise; with --strength or --mask."""
+    strength: float | None = None
+    """Share of the noise put on the picture of --from: 1 forgets it, 0.2 barely changes it."""
+    mask: Path | None = None
+    """Picture that is white where the one of --from is made anew, black where it is kept."""
+    trajectory: Path | None = None
+    """Also write how samples come out of noise, as one PNG."""
+    to_seed: int | None = None
+    """Walk from the sample of --seed to that of this seed in n pictures."""
     batch: int = 64
     """Images at a time; changes no pixel."""
     out: Path = Path("samples.png")

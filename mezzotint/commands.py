@@ -12,6 +12,8 @@ from mezzotint.storage.readers import load_file, printable
 if TYPE_CHECKING:
     from mezzotint import cli
 
+FILMED = 8
+
 
 def train(command: "cli.Train") -> int:
     """Train with a progress bar, then name the pictures."""
@@ -41,11 +43,22 @@ def _print_run(path: object, pictures: Iterable[object]) -> None:
 
 
 def sample(command: "cli.Sample") -> int:
-    """Write samples and name the file."""
+    """Write samples and name the files."""
     from mezzotint import api
 
-    api.sample(command.model, command.n, command.seed, command.out, command.batch)
-    print(f"samples: {command.out}")
+    named = {"image": command.start, "mask": command.mask, "strength": command.strength}
+    named |= {key: getattr(command, key) for key in ("label", "solver", "steps", "guidance")}
+    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    model, n, out = command.model, command.n, command.out
+    if command.to_seed is not None:
+        api.interpolate(model, command.seed, command.to_seed, n, out, **options)
+    else:
+        with Terminal("sampling") as terminal:
+            api.sample(model, n, command.seed, out, command.batch, terminal, **options)
+    print(f"samples: {out}")
+    if command.trajectory is not None:
+        api.film(model, min(n, FILMED), command.seed, command.trajectory, **options)
+        print(f"trajectory: {command.trajectory}")
     return 0
 
 

@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mezzotint.errors import CannotCreateError
+from mezzotint.errors import CannotCreateError, DataError, MissingInputError
+from mezzotint.imaging.decode import Unreadable, decode, fit
 from mezzotint.imaging.grids import grid, rows_grid
 from mezzotint.imaging.provenance import read_provenance, text_chunks
 from mezzotint.storage.files import make_folder, replace_bytes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "grid",
+    "read_image",
     "read_provenance",
     "rows_grid",
     "save_image",
@@ -32,6 +34,22 @@ __all__ = [
 Labels = Sequence[str | int | None]
 _OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _LISTED = 1024  # seeds and labels a grid's record lists one by one
+
+
+def read_image(path: str | Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    """One picture file, upright and in sRGB, as uint8 (H, W, C), cropped to ``size``.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is not a picture that can be read.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingInputError("there is no picture here", str(file), "name a PNG or JPEG file")
+    try:
+        return fit(decode(file.read_bytes(), file.name, channels, at_least=size), size)  # type: ignore[arg-type]
+    except (Unreadable, OSError) as error:
+        raise DataError(f"this picture cannot be read: {error}", str(file)) from error
 
 
 def to_float(pixels: np.ndarray) -> "torch.Tensor":

@@ -41,7 +41,9 @@ TABLE = {
     "data": Group(1.0, "data.*", open=True),
     "nets": Group(1.0, "nets.*", open=True),
     "metrics": Group(1.0, "metrics.*", open=True),
-    "numbers": Group(1.0, "corruptions likelihoods similarity training.averaging"),
+    "numbers": Group(
+        1.0, "corruptions likelihoods similarity training.averaging noise solvers", open=True
+    ),
     "weights": Group(1.0, "storage.weights"),
     "optimisation": Group(
         1.0,
@@ -51,7 +53,7 @@ TABLE = {
     ),
     # 2: families: base, what some share, then each on its own
     "family": Group(2.0, "families.base"),
-    "shared": Group(2.1, "families families.coding"),
+    "shared": Group(2.1, "families families.coding families.diffusing families.wishes"),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
@@ -67,7 +69,7 @@ TABLE = {
     ),
     "work": Group(4.1, "training.session describing"),
     # 5 and 6: what a user calls
-    "api": Group(5.0, "api"),
+    "api": Group(5.0, "api api.*", open=True),
     "commands": Group(6.0, "commands"),
     "command line": Group(6.1, "cli"),
     "entry": Group(6.2, "__main__"),

@@ -25,10 +25,19 @@ from mezzotint.training.recipe import Recipe
 SIZES = [((16, 16), 1), ((28, 28), 1), ((19, 33), 3), ((32, 32), 4)]
 
 
+CODER = {"widths": (8, 16), "latent": 6}
+SMALL = {
+    "autoencoder": CODER,
+    "vae": CODER,
+    "diffusion": {"widths": (8, 16), "blocks": 1, "steps": 3, "classes": ("a", "b")},
+}
+TYPED = {"autoencoder": "latent", "vae": "latent", "diffusion": "steps"}
+
+
 def small(name: str, size=(16, 16), channels=1, **options) -> Family:
     torch.manual_seed(0)
     kind = family_class(name)
-    return kind(size=size, channels=channels, widths=(8, 16), latent=6, **options).eval()
+    return kind(size=size, channels=channels, **SMALL[name], **options).eval()
 
 
 def images(count, size=(16, 16), channels=1, seed=0) -> torch.Tensor:
@@ -37,7 +46,8 @@ def images(count, size=(16, 16), channels=1, seed=0) -> torch.Tensor:
 
 
 def batch(pictures, key=(0,)) -> Batch:
-    return Batch(pictures, BatchNoise(key, len(pictures)))
+    labels = torch.arange(len(pictures)) % 2
+    return Batch(pictures, BatchNoise(key, len(pictures)), labels)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -149,14 +159,15 @@ def test_validation_loss_is_repeatable(name):
 
 
 def test_unknown_option_names_the_nearest(name):
-    with pytest.raises(ConfigError, match="latent"):
-        family_class(name)(latnet=3)
+    option = TYPED[name]
+    with pytest.raises(ConfigError, match=option):
+        family_class(name)(**{option[:-2] + option[-1] + option[-2]: 3})
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "many", None])
 def test_wrong_values_are_errors(name, value):
-    with pytest.raises(ConfigError, match="latent"):
-        family_class(name)(latent=value)
+    with pytest.raises(ConfigError, match=TYPED[name]):
+        family_class(name)(**{TYPED[name]: value})
 
 
 def test_unknown_family_names_the_nearest(name):
@@ -167,4 +178,4 @@ def test_unknown_family_names_the_nearest(name):
 def test_configs_are_frozen(name):
     config = small(name).config
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.latent = 3
+        setattr(config, TYPED[name], 3)

@@ -5,7 +5,11 @@ import importlib
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
 
-FAMILIES = {"autoencoder": "autoencoder:Autoencoder", "vae": "vae:VAE"}
+FAMILIES = {
+    "autoencoder": "autoencoder:Autoencoder",
+    "vae": "vae:VAE",
+    "diffusion": "diffusion:Diffusion",
+}
 
 
 def family_class(name: str) -> type[Family]:

@@ -80,6 +80,24 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class Films(Protocol):
+    """Makes images step by step and can show the steps."""
+
+    def film(self, seeds: Iterable[int], frames: int = 10, **options: Any) -> tuple[Tensor, Tensor]:
+        """The states and the images foreseen at them, each (n, frames, C, H, W) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Walks from the image of one seed to that of another."""
+
+    def interpolate(self, first: int, second: int, count: int, **options: Any) -> Tensor:
+        """Images (count, C, H, W) in [-1, 1], both ends included."""
+        ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Turns images into vectors and latents back into images."""
 
@@ -132,6 +150,8 @@ class Family(nn.Module):
     kind: ClassVar[str]
     config_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    sampling: ClassVar[frozenset[str]] = frozenset()
+    """Names of what ``sample`` takes besides seeds and batch."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from mezzotint.config import field_names, from_dict, parse_size, split_options, to_dict
 from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
@@ -15,6 +17,8 @@ from mezzotint.families.base import Family
 from mezzotint.training.recipe import Recipe
 
 DEFAULT_IMAGES = 200_000
+MEASURED = 2000
+LEAST_STD = 0.01
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
 _FREE = {"checkpoint_seconds", "keep", "tensorboard"}
 
@@ -57,9 +61,19 @@ class Plan:
 
         known = {"size": data.size, "channels": data.channels, "classes": data.classes}
         fields = field_names(self.kind.config_class)
+        if "data_std" in fields:
+            known["data_std"] = pixel_std(data)
         options = {**{k: v for k, v in known.items() if k in fields}, **self.model}
         torch.manual_seed(self.recipe.seed)
         return self.kind(from_dict(self.kind.config_class, options, where=self.kind.kind))
+
+
+def pixel_std(data: Images) -> float:
+    """Standard deviation of the pixels in [-1, 1], over at most 2,000 training images."""
+    train = data.train
+    rows = np.linspace(0, len(train) - 1, min(MEASURED, len(train))).astype(int)
+    spread = float(train.gather(rows).std(dtype=np.float64)) / 127.5
+    return round(max(spread, LEAST_STD), 4)
 
 
 def make_plan(family: str | Family, preset: str | None, options: Mapping[str, Any]) -> Plan:

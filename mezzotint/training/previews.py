@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mezzotint.corruptions import gaussian
 from mezzotint.data.dataset import Images
@@ -67,6 +68,19 @@ def reconstruction_sheet(family: Family, pixels: Pixels, noise: float | None = N
         series, captions = [*series, seen], [*captions, "damaged"]
     series.append(rebuilt(family, seen))
     return rows_grid(series, columns=min(8, len(pixels)), captions=[*captions, "rebuilt"])
+
+
+def film_sheet(noisy: Tensor, clean: Tensor) -> Pixels:
+    """States above the images foreseen at them, a column a moment, a block an image.
+
+    Args:
+        noisy, clean: (n, frames, C, H, W) in [-1, 1].
+
+    Returns:
+        uint8 (H', W', C).
+    """
+    series = [to_uint8(part.flatten(0, 1)) for part in (noisy, clean)]
+    return rows_grid(series, columns=noisy.shape[1], captions=["noisy", "foreseen"])
 
 
 def rebuilt(family: Family, pixels: Pixels) -> Pixels:

@@ -1,0 +1,24 @@
+"""What a user can do, one function each; the command line and the server call these and no more."""
+
+from mezzotint.api.measures import check, checkup_table, evaluate, pack
+from mezzotint.api.runs import Run, load, train
+from mezzotint.api.samples import film, interpolate, reconstruct, sample
+from mezzotint.data.store import load_images
+from mezzotint.describing import describe, environment
+
+__all__ = [
+    "Run",
+    "check",
+    "checkup_table",
+    "describe",
+    "environment",
+    "evaluate",
+    "film",
+    "interpolate",
+    "load",
+    "load_images",
+    "pack",
+    "reconstruct",
+    "sample",
+    "train",
+]

@@ -1,0 +1,71 @@
+"""Look at a set of images, pack it, and measure models on it."""
+
+from pathlib import Path
+
+from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
+from mezzotint.config import at_least
+from mezzotint.data import doctor, doctor_table, store
+from mezzotint.data.dataset import Images
+from mezzotint.data.doctor_report import Checkup
+from mezzotint.data.sources import open_source
+from mezzotint.evaluation import Value, measure
+from mezzotint.families.base import Family
+from mezzotint.progress import Progress, Silent
+
+
+def evaluate(
+    model: str | Path | Family, data: Data, samples: int = 64, limit: int | None = 2000
+) -> dict[str, Value]:
+    """Measure a model on images it was not trained on.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        data: images; of a set with a held-out side, those are used.
+        samples: K of the importance-weighted bound.
+        limit: images at the most; None for all.
+
+    Returns:
+        Name -> value, 95% interval, n and unit.
+    """
+    at_least(1, samples=samples, limit=limit)
+    family = open_model(model)
+    images = open_images(data, family.shape[1:], family.shape[0], Silent())
+    side = unseen(images)
+    count = len(side) if limit is None else min(limit, len(side))
+    return measure(family, side.gather(range(count)), samples)
+
+
+def check(data: str | Path, strict: bool = False, progress: Progress | None = None) -> Checkup:
+    """Look for corrupt, duplicate, leaking, mixed or unbalanced images.
+
+    Args:
+        data: anything ``train`` takes but loaded images.
+        strict: a file that cannot be used is an error, not a warning.
+        progress: where to report.
+
+    Raises:
+        MissingInputError, DataError: there are no images to look at.
+    """
+    show = progress or Silent()
+    return doctor.check(open_source(data), progress=counter(show, "image"), strict=strict)
+
+
+def checkup_table(found: Checkup) -> str:
+    """A checkup as text for people."""
+    return doctor_table.table(found)
+
+
+def pack(
+    data: str | Path,
+    out: str | Path,
+    size: int | str | None = None,
+    channels: int | None = None,
+    progress: Progress | None = None,
+) -> Images:
+    """Write images as one packed folder, which loads at once and needs the originals no more.
+
+    Raises:
+        CannotCreateError, StorageError: the folder cannot be written.
+    """
+    show = counter(progress or Silent(), "image")
+    return store.pack(data, Path(out), size=size, channels=channels, progress=show)

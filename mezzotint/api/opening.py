@@ -1,0 +1,49 @@
+"""What the calls share: opening models and images, counting for people."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mezzotint.data.dataset import Images
+from mezzotint.data.store import load_images
+from mezzotint.errors import UsageError
+from mezzotint.families.base import Family
+from mezzotint.progress import Progress
+from mezzotint.runs.loading import load_model
+
+Data = str | Path | Images
+
+
+def counter(show: Progress, noun: str) -> Callable[[int, int], None]:
+    """A function of done and total that reports them with what is counted."""
+
+    def report(done: int, total: int) -> None:
+        show.update(done, total, note=f"{noun} {done:,} of {total:,}")
+
+    return report
+
+
+def open_model(model: str | Path | Family) -> Family:
+    """A model as it is, or the one of a run or model folder."""
+    return model if isinstance(model, Family) else load_model(model)
+
+
+def open_images(
+    data: Data, size: tuple[int, int] | None, channels: int | None, show: Progress
+) -> Images:
+    """Load images, or check that loaded ones have the model's shape."""
+    if not isinstance(data, Images):
+        count = counter(show, "reading image")
+        return load_images(data, size=size, channels=channels, progress=count)
+    fits = size in (None, data.size) and channels in (None, data.channels)
+    if not fits:
+        raise UsageError(
+            f"the images are {data.size} with {data.channels} channels, "
+            f"the model wants {size or data.size} with {channels or data.channels}",
+            fix="load_images(path, size=..., channels=...)",
+        )
+    return data
+
+
+def unseen(images: Images) -> Images:
+    """The held-out side of a set, or all of it where there is none."""
+    return images.held_out if len(images.held_out) else images

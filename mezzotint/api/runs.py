@@ -1,0 +1,88 @@
+"""Train a model, or open a trained one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mezzotint.api.opening import Data, open_images
+from mezzotint.families.base import Family
+from mezzotint.progress import Progress, Silent
+from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.loading import load_model
+from mezzotint.training.plans import make_plan, require_same, run_header
+from mezzotint.training.session import Session, pictures
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        model: the averaged model, ready to use.
+        path: the run folder.
+    """
+
+    model: Family
+    path: Path
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The records of ``history.jsonl``."""
+        return RunFolder(self.path).lines()
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The newest preview of each kind and the curve."""
+        return pictures(RunFolder(self.path))
+
+
+def train(
+    family: str | Family,
+    data: Data,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Train a model, or go on with the training found in ``out``.
+
+    Args:
+        family: ``autoencoder``, ``vae``, or a model instance to train.
+        data: a name, folder, archive or array file; or ``Images``.
+        out: the run folder; by default ``runs/FAMILY-DATA``.
+        preset: named options of the family.
+        progress: where to report; by default nowhere.
+        options: options of the model (``latent=64``) and of training (``images="2M"``,
+            ``budget="10m"``, ``batch=64``, ``seed=1``, ``lr=1e-3``).
+
+    Raises:
+        MezzotintError: see :mod:`mezzotint.errors`; nothing already written is lost.
+    """
+    show = progress or Silent()
+    plan = make_plan(family, preset, options)
+    images = open_images(data, plan.size, plan.channels, show)
+    model = plan.build(images)
+    folder = RunFolder(Path(out) if out else default_folder(model.kind, images.spec))
+    header = run_header(model, plan.recipe, images)
+    if folder.exists():
+        require_same(folder.header(), header, str(folder.path))
+    for line in images.describe():
+        show.say(line)
+    if folder.finished():
+        show.say(f"{folder.path} is finished already")
+        return Run(load_model(folder.path), folder.path)
+    Session(model, images, plan.recipe, folder, header, show).run()
+    return Run(model, folder.path)
+
+
+def default_folder(kind: str, spec: str) -> Path:
+    """``runs/vae-photos`` for a VAE on ``some/photos``."""
+    stem = Path(spec.rstrip("/").partition(":")[2] or spec).stem or "data"
+    return Path("runs") / f"{kind}-{stem}"
+
+
+def load(path: str | Path, **modules: nn.Module) -> Family:
+    """The averaged model of a run or model folder; as :mod:`mezzotint.runs.loading` says."""
+    return load_model(path, **modules)

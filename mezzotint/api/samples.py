@@ -1,0 +1,222 @@
+"""Make new images, and show how they come to be."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
+from mezzotint.config import at_least
+from mezzotint.errors import UsageError, nearest
+from mezzotint.families.base import Family, Films, Interpolates, Reconstructs, Samples
+from mezzotint.images import read_image, save_image, save_images, to_float, to_uint8
+from mezzotint.progress import Progress, Silent
+from mezzotint.seeds import image_seeds
+from mezzotint.training.previews import damaged, film_sheet, rebuilt, reconstruction_sheet
+
+PICTURES = {"image": None, "mask": 1}
+
+
+def sample(
+    model: str | Path | Family,
+    n: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    batch: int = 64,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """New images from a model.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        n: how many.
+        seed: image i has the seed ``seed + i`` and depends on nothing else.
+        out: ``.png`` for a grid, ``.npz`` for arrays, else a folder with a file an image.
+        batch: images at a time; changes no pixel.
+        progress: where to report; by default nowhere.
+        options: what the family's ``sample`` takes, such as ``label``, ``solver``, ``steps``,
+            ``guidance``; ``image`` and ``mask`` may be picture files.
+
+    Returns:
+        uint8 (n, H, W, C).
+
+    Raises:
+        UsageError: the family has no distribution to sample from, or no such option.
+    """
+    at_least(1, n=n, batch=batch)
+    family = _sampler(model, options)
+    seeds = image_seeds(seed, n)
+    given = {key: picture_rows(family, key, value) for key, value in options.items()}
+    if "watch" in family.sampling and progress is not None:
+        given["watch"] = counter(progress, "step")
+    pixels = to_uint8(family.sample(seeds, batch=batch, **given))  # type: ignore[operator]
+    if out is not None:
+        labels = label_names(family, seeds, options.get("label"))
+        record = {"model": family.kind, "seed": seed, **recorded(options)}
+        save_images(out, pixels, seeds, labels, record)
+    return pixels
+
+
+def film(
+    model: str | Path | Family,
+    n: int = 4,
+    seed: int = 0,
+    out: str | Path | None = None,
+    frames: int = 10,
+    **options: Any,
+) -> Any:
+    """How samples come out of noise: x_t above the predicted x_0, a column a moment.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        n: how many samples, one strip each.
+        seed: as for :func:`sample`.
+        out: the picture.
+        frames: columns.
+        options: as for :func:`sample`.
+
+    Returns:
+        The sheet, uint8 (H, W, C).
+
+    Raises:
+        UsageError: the family makes its images in one go.
+    """
+    at_least(1, n=n, frames=frames)
+    family = _sampler(model, options)
+    if not isinstance(family, Films):
+        raise UsageError(f"{family.kind} makes its images in one go", fix="leave trajectory out")
+    sheet = film_sheet(*family.film(image_seeds(seed, n), frames, **options))
+    if out is not None:
+        save_image(out, sheet, {"model": family.kind, "seed": seed, **recorded(options)})
+    return sheet
+
+
+def interpolate(
+    model: str | Path | Family,
+    first: int,
+    second: int,
+    n: int = 10,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Any:
+    """A walk from the image of one seed to that of another, in ``n`` pictures.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        first, second: the seeds.
+        n: pictures, both ends included.
+        out: as for :func:`sample`.
+        options: as for :func:`sample`.
+
+    Returns:
+        uint8 (n, H, W, C).
+
+    Raises:
+        UsageError: the family cannot.
+    """
+    at_least(2, n=n)
+    family = _sampler(model, options)
+    if not isinstance(family, Interpolates):
+        raise UsageError(f"{family.kind} does not walk between seeds")
+    pixels = to_uint8(family.interpolate(first, second, n, **options))
+    if out is not None:
+        record = {"model": family.kind, "to_seed": second, **recorded(options)}
+        save_images(out, pixels, [first] * n, metadata=record)
+    return pixels
+
+
+def reconstruct(
+    model: str | Path | Family,
+    data: Data,
+    n: int | None = 64,
+    noise: float | None = None,
+    out: str | Path | None = None,
+) -> Any:
+    """A model's version of images it was not trained on.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        data: images; of a set with a held-out side, those are used.
+        n: how many at the most; None for all.
+        noise: damage the images with this strength first and rebuild them from that.
+        out: ``.png`` for originals above damaged above rebuilt; ``.npz`` for the arrays
+            ``images``; else a folder with a file an image.
+
+    Returns:
+        uint8 (n, H, W, C).
+
+    Raises:
+        UsageError: the family does not reconstruct.
+    """
+    at_least(1, n=n)
+    at_least(0, noise=noise)
+    family = open_model(model)
+    if not isinstance(family, Reconstructs):
+        raise UsageError(f"{family.kind} does not reconstruct")
+    images = open_images(data, family.shape[1:], family.shape[0], Silent())
+    side = unseen(images)
+    rows = range(len(side) if n is None else min(n, len(side)))
+    originals = side.gather(rows)
+    pixels = rebuilt(family, damaged(family, originals, noise))
+    if out is not None and Path(out).suffix.lower() == ".png":
+        save_image(out, reconstruction_sheet(family, originals, noise), {"model": family.kind})
+    elif out is not None:
+        save_images(out, pixels, rows, metadata={"model": family.kind})
+    return pixels
+
+
+def _sampler(model: str | Path | Family, options: Mapping[str, Any]) -> Family:
+    """The model, which has to sample and to know the options.
+
+    Raises:
+        UsageError: it does not.
+    """
+    family = open_model(model)
+    where = str(model) if not isinstance(model, Family) else ""
+    if not isinstance(family, Samples):
+        what = f"{family.kind} has no distribution to sample from"
+        raise UsageError(what, where, fix="train a vae to sample, or use reconstruct")
+    for name in options:
+        if name not in family.sampling:
+            what = f"{family.kind} samples without '{name}'"
+            fix = nearest(name, sorted(family.sampling - {"watch"})) if family.sampling else ""
+            raise UsageError(what, where, fix or "leave it out")
+    return family
+
+
+def picture_rows(family: Family, name: str, value: Any) -> Any:
+    """A picture file as float (1, C, H, W) of the family's size; any other option as it is.
+
+    Args:
+        family: gives size and channels.
+        name: of the option; ``image`` becomes [-1, 1], ``mask`` grey, 0 to 1, white made anew.
+        value: of the option.
+
+    Raises:
+        MissingInputError, DataError: the file is not there or no picture.
+    """
+    if name not in PICTURES or not isinstance(value, str | Path):
+        return value
+    channels, height, width = family.shape
+    pixels = read_image(value, (height, width), PICTURES[name] or channels)
+    rows: Tensor = to_float(pixels[None])
+    return rows * 0.5 + 0.5 if name == "mask" else rows
+
+
+def label_names(family: Family, seeds: Sequence[int], label: Any) -> list[str | None] | None:
+    """The class name of each sample, None for none; None where the family has no classes."""
+    find = getattr(family, "labels_of", None)
+    numbers = find(seeds, label) if find else None
+    if numbers is None:
+        return None
+    classes = family.config.classes
+    return [None if number < 0 else classes[number] for number in numbers]
+
+
+def recorded(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a picture's record can hold them: tensors and functions are left out."""
+    plain = (str, int, float, bool)
+    kept = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    return {key: value for key, value in kept.items() if isinstance(value, plain)}

@@ -1,0 +1,168 @@
+"""A diffusion model as options: its network, its forward process, its way of sampling."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from mezzotint.config import option, parse_size, validate
+from mezzotint.errors import ConfigError, nearest
+from mezzotint.nets.unet import UNet
+from mezzotint.noise import (
+    BETAS,
+    Exploding,
+    Flow,
+    Process,
+    Table,
+    alphas_cumprod,
+    rescale_zero_terminal_snr,
+)
+from mezzotint.solvers import SOLVERS
+
+_QUICK = {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 64}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": _QUICK,
+    "classic": {
+        "process": "linear",
+        "prediction": "eps",
+        "patch": 1,
+        "widths": (64, 128, 128),
+        "solver": "ddpm",
+        "steps": 1000,
+        "spacing": "leading",
+        "optimizer": "adam",
+        "lr": 2e-4,
+        "decay": "none",
+    },
+}
+SETTINGS = frozenset(
+    {"solver", "steps", "spacing", "shift", "clip"}
+    | {"guidance", "guidance_rescale", "guidance_low", "guidance_high"}
+)
+SAMPLING = SETTINGS | {"label", "image", "mask", "strength", "watch"}
+GRID = 16  # cells a side of the finest level, about: what two cores train in minutes
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Options of a diffusion model."""
+
+    size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
+    channels: Literal[1, 3, 4] = option(1, "image channels: grey, RGB or RGBA")
+    classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
+    backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")
+    patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
+    widths: tuple[int, ...] = option((64, 96), "channels of each level", 1, 4096)
+    blocks: int = option(2, "residual blocks a level", low=1, high=16)
+    attention: int = option(1, "how many of the deepest levels have attention", low=0, high=8)
+    process: Literal["flow", "exploding", "linear", "cosine"] = option(
+        "flow", "forward process: straight path, EDM's, or a table of betas"
+    )
+    timesteps: int = option(1000, "levels of a table of betas", low=2, high=100_000)
+    zero_snr: bool = option(False, "rescale the table to end in pure noise (2305.08891)")
+    prediction: Literal["flow", "edm", "eps", "v", "clean"] = option(
+        "flow", "what the network predicts"
+    )
+    weighting: Literal["none", "min-snr"] = option("none", "weights of the squared error")
+    level_mean: float = option(0.0, "mean of the logit of t, or of ln sigma, in training", -9, 9)
+    level_std: float = option(1.0, "its standard deviation; 0: uniform t", low=0, high=9)
+    data_std: float = option(0.5, "standard deviation of the pixels in [-1, 1]", 1e-3, 10)
+    label_dropout: float = option(0.1, "share of labels hidden in training", low=0, high=1)
+    clip: Literal["static", "dynamic", "none"] = option("static", "how predicted pixels are kept")
+    solver: str = option("unipc", "solver of sampling: " + ", ".join(SOLVERS))
+    steps: int = option(10, "steps of sampling", low=1, high=100_000)
+    spacing: Literal["trailing", "leading", "linspace"] = option(
+        "trailing", "which levels of a table a short sampler visits"
+    )
+    shift: float = option(1.0, "stretches sampling times towards noise (2403.03206)", 1e-2, 100)
+    guidance: float = option(1.0, "w of u + w (c - u); 1 is off (2207.12598)", low=0, high=100)
+    guidance_rescale: float = option(0.0, "share of the rescaling of 2305.08891, 3.4", 0, 1)
+    guidance_low: float = option(0.0, "guide only above this sigma / alpha (2404.07724)", low=0)
+    guidance_high: float = option(1e9, "guide only up to this sigma / alpha", low=0)
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        object.__setattr__(self, "size", parse_size(self.size))
+        validate(self)
+        require_solver(self.solver)
+        folded = self.patch or default_patch(self.size)
+        if folded * 2 ** (len(self.widths) - 1) > 2 * max(self.size):
+            raise ConfigError(
+                f"{len(self.widths)} levels halve {max(self.size)} pixels too often",
+                where="widths",
+                fix="give fewer widths",
+            )
+        if self.process in BETAS and self.steps > self.timesteps:
+            raise ConfigError(
+                f"{self.steps} steps through {self.timesteps} levels",
+                where="steps",
+                fix=f"{self.timesteps} at the most",
+            )
+        if self.zero_snr and self.prediction == "eps":
+            raise ConfigError(
+                "eps says nothing about the image where the signal is zero",
+                where="zero_snr",
+                fix="prediction=v",
+            )
+
+
+def require_solver(name: str) -> None:
+    """Check a solver's name.
+
+    Raises:
+        ConfigError: there is no such solver; the message names the nearest one.
+    """
+    if name not in SOLVERS:
+        raise ConfigError(
+            f"there is no solver '{name}'", where="solver", fix=nearest(name, SOLVERS)
+        )
+
+
+def default_patch(size: Sequence[int]) -> int:
+    """The power of two that leaves a grid of about 16 cells a side."""
+    return int(2 ** max(0, math.floor(math.log2(max(size) / GRID) + 0.5)))
+
+
+def build_process(config: DiffusionConfig) -> Process:
+    """The forward process a configuration describes."""
+    law = (config.level_mean, config.level_std)
+    if config.process == "flow":
+        return Flow(*law, shift=config.shift)
+    if config.process == "exploding":
+        return Exploding(*law)
+    cumprod = alphas_cumprod(BETAS[config.process](config.timesteps))
+    return Table(rescale_zero_terminal_snr(cumprod) if config.zero_snr else cumprod)
+
+
+def build_network(config: DiffusionConfig) -> nn.Module:
+    """The network a configuration describes, (noisy, time, label) -> output."""
+    return BACKBONES[config.backbone](config)
+
+
+def _unet(config: DiffusionConfig) -> nn.Module:
+    return UNet(
+        config.channels,
+        config.channels,
+        config.patch or default_patch(config.size),
+        config.widths,
+        config.blocks,
+        config.attention,
+        len(config.classes),
+    )
+
+
+def _diffusers(config: DiffusionConfig) -> nn.Module:
+    from mezzotint.nets.diffusers_unet import DiffusersUNet
+
+    widths, attention = config.widths, config.attention
+    return DiffusersUNet(
+        config.channels, config.size, widths, config.blocks, attention, len(config.classes)
+    )
+
+
+BACKBONES: dict[str, Callable[[DiffusionConfig], nn.Module]] = {
+    "unet": _unet,
+    "diffusers": _diffusers,
+}

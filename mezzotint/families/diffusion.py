@@ -1,0 +1,268 @@
+"""Diffusion models: learn to take noise off images, then start from noise alone.
+
+Any process and prediction of :mod:`mezzotint.noise`, any solver of :mod:`mezzotint.solvers`. Labels
+are hidden from the network at random in training, which makes guidance possible (2207.12598).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.config import override
+from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.families.diffusing import (
+    PRESETS,
+    SAMPLING,
+    DiffusionConfig,
+    build_network,
+    build_process,
+)
+from mezzotint.families.wishes import (
+    Label,
+    Wish,
+    class_numbers,
+    fixed_parts,
+    make_wish,
+    require_seeds,
+)
+from mezzotint.noise import PREDICTIONS, Level, Levels, min_snr_weight, q_sample
+from mezzotint.seeds import ImageNoise
+from mezzotint.solvers import (
+    SOLVERS,
+    Denoised,
+    Step,
+    clip_static,
+    guide,
+    rescale_guidance,
+    solve,
+    threshold_dynamic,
+)
+
+ROWS = 16
+Watch = Callable[[int, int], None]
+CLIPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "static": clip_static,
+    "dynamic": threshold_dynamic,
+    "none": lambda clean: clean,
+}
+
+
+class Diffusion(Family):
+    """A network that predicts the clean image behind a noisy one, and the solvers that use it.
+
+    Args:
+        config: options, or give them as keywords.
+        network: a network of your own, (noisy, time, label) -> output of the image's shape.
+    """
+
+    kind: ClassVar[str] = "diffusion"
+    config_class: ClassVar[type] = DiffusionConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    sampling: ClassVar[frozenset[str]] = SAMPLING
+
+    def __init__(
+        self,
+        config: DiffusionConfig | None = None,
+        network: nn.Module | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, **options)
+        self.network = network or build_network(self.config)
+        self.process = build_process(self.config)
+        self.prediction = PREDICTIONS[self.config.prediction]
+
+    def players(self) -> dict[str, Player]:
+        """One player: the network."""
+        return {"diffusion": Player(self, self.loss)}
+
+    def loss(self, batch: Batch) -> Losses:
+        """Weighted squared error of the prediction at a random level (2006.11239, eq. 14)."""
+        levels = self.process.draw(batch.noise.rand())
+        noise = batch.noise.randn(*batch.images.shape[1:])
+        error = self.squared_error(batch.images, noise, levels, self._shown(batch))
+        if self.config.weighting == "min-snr":
+            weight = min_snr_weight(
+                levels.alpha, levels.sigma, self.config.prediction, self.config.data_std
+            )
+            error = error * weight.flatten()
+        return {"loss": error.mean()}
+
+    def squared_error(
+        self, clean: Tensor, noise: Tensor, levels: Levels, labels: Tensor | None
+    ) -> Tensor:
+        """Mean squared error of the prediction for each image: (N,)."""
+        alpha, sigma = levels.alpha, levels.sigma
+        target = self.prediction.target(clean, noise, alpha, sigma, self.config.data_std)
+        output = self._output(q_sample(clean, noise, alpha, sigma), levels, labels)
+        return (output - target).square().flatten(1).mean(1)
+
+    def _shown(self, batch: Batch) -> Tensor | None:
+        """Labels with a share of them hidden."""
+        if not self.config.classes or batch.labels is None:
+            return None
+        hidden = batch.noise.rand() < self.config.label_dropout
+        return torch.where(hidden, -1, batch.labels)
+
+    def _output(self, noisy: Tensor, levels: Levels, labels: Tensor | None) -> Tensor:
+        scale = self.prediction.input_scale(levels.alpha, levels.sigma, self.config.data_std)
+        output: Tensor = self.network(noisy * scale, levels.time, labels)
+        return output
+
+    def denoise(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Tensor:
+        """The clean images seen behind noisy ones, (N, C, H, W) both; without clipping."""
+        alpha, sigma = (noisy.new_full((1, 1, 1, 1), value) for value in level[:2])
+        levels = Levels(alpha, sigma, noisy.new_full((len(noisy),), level.time))
+        output = self._output(noisy, levels, labels)
+        return self.prediction.clean(noisy, output, alpha, sigma, self.config.data_std)
+
+    def guided(
+        self, noisy: Tensor, level: Level, labels: Tensor | None, config: DiffusionConfig
+    ) -> Tensor:
+        """u + w (c - u) from one forward pass of both; one plain pass where w = 1."""
+        ratio = level.sigma / max(level.alpha, 1e-6)
+        inside = config.guidance_low < ratio <= config.guidance_high
+        if labels is None or config.guidance == 1 or not inside:
+            return self.denoise(noisy, level, labels)
+        both = torch.cat([labels, torch.full_like(labels, -1)])
+        wanted, plain = self.denoise(torch.cat([noisy, noisy]), level, both).chunk(2)
+        mixed = guide(wanted, plain, config.guidance)
+        return rescale_guidance(mixed, wanted, config.guidance_rescale)
+
+    def trajectory(
+        self, noise: ImageNoise, wish: Wish, start: Tensor | None = None, **settings: Any
+    ) -> Iterator[Step]:
+        """The states of a solver from noise to images, unclamped; all rows at once.
+
+        Args:
+            noise: draws of the images.
+            wish: what is asked of them.
+            start: noise (N, C, H, W) to start from; None takes it from ``noise``.
+            settings: options of the configuration that differ, such as ``solver`` and ``steps``.
+        """
+        config = override(self.config, settings)
+        levels = build_process(config).levels(config.steps, config.spacing)
+        levels = levels[-1 - wish.steps(config.steps) :]
+        clip = CLIPS[config.clip]
+
+        def denoise(noisy: Tensor, level: Level) -> Denoised:
+            clean = clip(self.guided(noisy, level, wish.labels, config))
+            if wish.mask is not None and wish.image is not None:
+                clean = torch.where(wish.mask > 0.5, clean, wish.image)
+            return Denoised(clean)
+
+        shape = self.shape
+        x = levels[0].sigma * (noise.randn(*shape) if start is None else start)
+        if wish.image is not None and wish.strength < 1:
+            x = x + levels[0].alpha * wish.image
+        return SOLVERS[config.solver](denoise, x, levels, lambda step: noise.randn(*shape))
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        seeds: Iterable[int],
+        batch: int = 64,
+        label: Label = None,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
+        strength: float = 1.0,
+        watch: Watch = lambda done, total: None,
+        **settings: Any,
+    ) -> Tensor:
+        """New images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone.
+
+        Args:
+            seeds: one an image.
+            batch: images at a time on a GPU; a CPU takes as many as are fastest. Changes no pixel.
+            label: class name or number for all, or one each; None draws one from each seed;
+                "none" asks for no class.
+            image: (1 or n, C, H, W) in [-1, 1] to start from (2108.01073).
+            mask: (1 or n, 1, H, W), 1 where ``image`` is made anew, 0 where it is kept.
+            strength: share of the levels walked through from ``image``; 1 starts from noise.
+            watch: called with steps done and steps in all.
+            settings: options of the configuration that differ, such as ``solver``, ``steps``,
+                ``guidance``.
+
+        Raises:
+            UsageError: no seeds, an unknown label, a mask or strength without an image.
+        """
+        numbers = require_seeds(seeds)
+        labels = self.labels_of(numbers, label)
+        wish = make_wish(self.shape, labels, len(numbers), image, mask, strength)
+        rows = ROWS if self.device.type == "cpu" else max(1, batch)
+        parts = list(fixed_parts(len(numbers), rows))
+        steps = wish.steps(int(settings.get("steps", self.config.steps)))
+        made = []
+        for index, part in enumerate(parts):
+            noise = ImageNoise([numbers[row] for row in part], self.device)
+            walk = self.trajectory(noise, wish.part(part, self.device), **settings)
+            watched = _reporting(walk, watch, index * steps, len(parts) * steps)
+            made.append(solve(watched).clamp(-1, 1).cpu())
+        return torch.cat(made)[: len(numbers)]
+
+    def labels_of(self, seeds: Sequence[int], label: Label = None) -> list[int] | None:
+        """The class number each seed's image is asked to be; see :func:`wishes.class_numbers`."""
+        return class_numbers(seeds, label, self.config.classes)
+
+    @torch.inference_mode()
+    def film(
+        self, seeds: Iterable[int], frames: int = 10, label: Label = None, **settings: Any
+    ) -> tuple[Tensor, Tensor]:
+        """How images come out of noise: x_t and the predicted x_0, each (n, frames, C, H, W).
+
+        Frames are equally spaced over the steps, the last one included; both in [-1, 1].
+        """
+        numbers = require_seeds(seeds)
+        wish = make_wish(self.shape, self.labels_of(numbers, label), len(numbers))
+        walk = self.trajectory(
+            ImageNoise(numbers, self.device),
+            wish.part(range(len(numbers)), self.device),
+            **settings,
+        )
+        states = list(walk)
+        kept = [states[at] for at in _spread(len(states), frames)]
+        noisy = torch.stack([state.noisy.clamp(-1, 1).cpu() for state in kept], 1)
+        return noisy, torch.stack([state.clean.clamp(-1, 1).cpu() for state in kept], 1)
+
+    @torch.inference_mode()
+    def interpolate(
+        self, first: int, second: int, count: int, label: Label = None, **settings: Any
+    ) -> Tensor:
+        """Images (count, C, H, W) from noise on the great circle between two seeds' noise.
+
+        Both ends are what :meth:`sample` makes of the seeds with a deterministic solver; the class
+        is that of the first.
+        """
+        ends = ImageNoise([first, second], self.device).randn(*self.shape)
+        shares = torch.linspace(0, 1, count, device=self.device).view(-1, 1, 1, 1)
+        starts = slerp(ends[:1], ends[1:], shares)
+        numbers = self.labels_of([first], label)
+        labels = None if numbers is None else numbers * count
+        made = []
+        for part in fixed_parts(count, ROWS):
+            wish = make_wish(self.shape, labels, count).part(part, self.device)
+            noise = ImageNoise([first] * len(part), self.device, "interpolate")
+            walk = self.trajectory(noise, wish, starts[part], **settings)
+            made.append(solve(walk).clamp(-1, 1).cpu())
+        return torch.cat(made)[:count]
+
+
+def slerp(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    """Spherical interpolation of (1, ...) normal vectors at shares (N, 1, ..) (Shoemake 1985)."""
+    cosine = torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0)
+    angle = torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
+    mixed = torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * second
+    return mixed / torch.sin(angle)
+
+
+def _reporting(walk: Iterator[Step], watch: Watch, done: int, total: int) -> Iterator[Step]:
+    for at, state in enumerate(walk, done + 1):
+        watch(at, total)
+        yield state
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """At most ``wanted`` of ``count`` positions, equally spaced, the last one included."""
+    kept = min(count, max(1, wanted))
+    return [round((index + 1) * count / kept) - 1 for index in range(kept)]

@@ -1,0 +1,295 @@
+"""Forward processes: how a picture becomes noise, and what a network may be asked to predict.
+
+Everywhere x_t = alpha x_0 + sigma eps, with eps standard normal. A process is a path of pairs
+(alpha, sigma); a prediction says what the network's output means and how to turn it into x_0.
+Tables are float64; tensors of levels are float32 and broadcast over images.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Betas = NDArray[np.float64]
+TIME_SCALE = 1000.0
+
+
+class Level(NamedTuple):
+    """One noise level: x = alpha clean + sigma noise; ``time`` is what the network is told."""
+
+    alpha: float
+    sigma: float
+    time: float
+
+
+CLEAN_LEVEL = Level(1.0, 0.0, 0.0)
+
+
+class Levels(NamedTuple):
+    """Noise levels of a batch, each (N, 1, 1, 1), and the network's times (N,)."""
+
+    alpha: Tensor
+    sigma: Tensor
+    time: Tensor
+
+
+def linear_betas(steps: int = 1000) -> Betas:
+    """1e-4 to 2e-2 over 1000 steps (2006.11239, section 4), scaled by 1000 / T for other T."""
+    scale = 1000 / steps
+    betas = np.linspace(1e-4 * scale, 2e-2 * scale, steps, dtype=np.float64)
+    return np.minimum(betas, np.float64(0.999))
+
+
+def cosine_betas(steps: int = 1000, offset: float = 0.008) -> Betas:
+    """1 - f(t) / f(t - 1), f = cos^2 of a quarter turn, at most 0.999 (2102.09672, eq. 17)."""
+    turns = (np.arange(steps + 1, dtype=np.float64) / steps + offset) / (1 + offset)
+    curve = np.cos(turns * np.pi / 2) ** 2
+    betas: Betas = 1 - curve[1:] / curve[:-1]
+    return np.minimum(betas, 0.999)
+
+
+BETAS: dict[str, Callable[[int], Betas]] = {"linear": linear_betas, "cosine": cosine_betas}
+
+
+def alphas_cumprod(betas: Betas) -> NDArray[np.float64]:
+    """Products of 1 - beta: the squares of alpha (2006.11239, eq. 4)."""
+    kept = 1 - np.asarray(betas, dtype=np.float64)
+    return np.asarray(np.cumprod(kept), dtype=np.float64)
+
+
+def rescale_zero_terminal_snr(cumprod: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift and scale alpha so that the last is 0 and the first is kept (2305.08891, alg. 1)."""
+    alpha = np.sqrt(np.asarray(cumprod, dtype=np.float64))
+    rescaled: NDArray[np.float64] = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+    return rescaled**2
+
+
+def q_sample(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """x_t = alpha x_0 + sigma eps, in closed form (2006.11239, eq. 4)."""
+    return alpha * clean + sigma * noise
+
+
+def noise_of(noisy: Tensor, clean: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """eps = (x_t - alpha x_0) / sigma."""
+    return (noisy - alpha * clean) / sigma
+
+
+class Prediction(NamedTuple):
+    """What a network predicts; every function broadcasts alpha and sigma over images.
+
+    Attributes:
+        target: (clean, noise, alpha, sigma, data_std) -> what the network should give.
+        clean: (noisy, output, alpha, sigma, data_std) -> x_0.
+        input_scale: (alpha, sigma, data_std) -> factor of the network's input.
+        gain: (alpha, sigma, data_std) -> change of x_0 per change of the output, so that a weight
+            gain^2 on the squared error of the output is weight 1 on that of x_0.
+    """
+
+    target: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+    clean: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+    input_scale: Callable[[Tensor, Tensor, float], Tensor]
+    gain: Callable[[Tensor, Tensor, float], Tensor]
+
+
+def _one(alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    return torch.ones_like(alpha)
+
+
+def clean_from_eps(x: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, _: float = 1.0) -> Tensor:
+    """x_0 = (x_t - sigma eps) / alpha (2006.11239, eq. 4 solved for x_0)."""
+    return (x - sigma * eps) / alpha
+
+
+def v_target(clean: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, _: float = 1.0) -> Tensor:
+    """v = alpha eps - sigma x_0 (2202.00512, appendix D)."""
+    return alpha * eps - sigma * clean
+
+
+def clean_from_v(x: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor, _: float = 1.0) -> Tensor:
+    """x_0 = alpha x_t - sigma v where alpha^2 + sigma^2 = 1 (2202.00512, appendix D)."""
+    return (alpha * x - sigma * v) / (alpha.square() + sigma.square())
+
+
+def clean_from_flow(x: Tensor, u: Tensor, alpha: Tensor, sigma: Tensor, _: float = 1.0) -> Tensor:
+    """x_0 = x_t - t u on the straight path alpha = 1 - t, sigma = t (2209.03003, eq. 1)."""
+    return (x - sigma * u) / (alpha + sigma)
+
+
+def skip_scale(alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    """c_skip of 2206.00364, table 1, for x_t = alpha x_0 + sigma eps."""
+    return alpha * data_std**2 / (sigma.square() + (alpha * data_std).square())
+
+
+def output_scale(alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    """c_out of 2206.00364, table 1."""
+    return sigma * data_std * edm_input_scale(alpha, sigma, data_std)
+
+
+def edm_input_scale(alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    """c_in of 2206.00364, table 1: gives the network inputs of unit variance."""
+    return torch.rsqrt(sigma.square() + (alpha * data_std).square())
+
+
+def edm_target(clean: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, data_std: float) -> Tensor:
+    """F = (x_0 - c_skip x_t) / c_out: weight lambda(sigma) c_out^2 = 1 (2206.00364, eq. 8)."""
+    noisy = q_sample(clean, eps, alpha, sigma)
+    rest = clean - skip_scale(alpha, sigma, data_std) * noisy
+    return rest / output_scale(alpha, sigma, data_std)
+
+
+def clean_from_edm(
+    x: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor, data_std: float
+) -> Tensor:
+    """D = c_skip x_t + c_out F (2206.00364, eq. 7)."""
+    skipped = skip_scale(alpha, sigma, data_std) * x
+    return skipped + output_scale(alpha, sigma, data_std) * output
+
+
+PREDICTIONS: dict[str, Prediction] = {
+    "eps": Prediction(lambda c, e, a, s, d: e, clean_from_eps, _one, lambda a, s, d: s / a),
+    "clean": Prediction(lambda c, e, a, s, d: c, lambda x, o, a, s, d: o, _one, _one),
+    "v": Prediction(v_target, clean_from_v, _one, lambda a, s, d: s / (a * a + s * s)),
+    "flow": Prediction(
+        lambda c, e, a, s, d: e - c, clean_from_flow, _one, lambda a, s, d: s / (a + s)
+    ),
+    "edm": Prediction(
+        edm_target, clean_from_edm, edm_input_scale, output_scale
+    ),
+}  # fmt: skip
+
+
+def min_snr_weight(
+    alpha: Tensor, sigma: Tensor, prediction: str, data_std: float = 1.0, gamma: float = 5.0
+) -> Tensor:
+    """min(SNR, gamma) on the squared error of x_0, as a weight of this prediction's (2303.09556).
+
+    eps: min(SNR, gamma) / SNR, 1 where SNR is 0; x_0: min(SNR, gamma); v: min(..) / (SNR + 1).
+    """
+    snr = (alpha / sigma).square()
+    if prediction == "eps":
+        return gamma / snr.clamp(min=gamma)
+    return snr.clamp(max=gamma) * PREDICTIONS[prediction].gain(alpha, sigma, data_std).square()
+
+
+def _column(values: Tensor) -> Tensor:
+    return values.float().view(-1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Table:
+    """T discrete levels with alpha^2 + sigma^2 = 1; the network is told the index.
+
+    Attributes:
+        cumprod: alphas_cumprod, float64 (T,).
+    """
+
+    cumprod: NDArray[np.float64]
+
+    def draw(self, uniform: Tensor) -> Levels:
+        """Levels of uniformly drawn indices; ``uniform`` (N,) in [0, 1)."""
+        last = len(self.cumprod) - 1
+        index = (uniform.double() * len(self.cumprod)).long().clamp(0, last)
+        table = torch.from_numpy(self.cumprod).to(uniform.device)[index]
+        return Levels(_column(table.sqrt()), _column((1 - table).sqrt()), index.float())
+
+    def level(self, index: int) -> Level:
+        """The level of an index 0 .. T - 1."""
+        kept = float(self.cumprod[index])
+        return Level(kept**0.5, (1 - kept) ** 0.5, float(index))
+
+    def levels(self, steps: int, spacing: str = "leading") -> list[Level]:
+        """``steps`` levels from noise to image, then the clean one."""
+        indices = SPACINGS[spacing](len(self.cumprod), steps)
+        return [*(self.level(int(index)) for index in indices), CLEAN_LEVEL]
+
+
+def _leading(total: int, steps: int) -> Sequence[int]:
+    return [index * (total // steps) for index in reversed(range(steps))]
+
+
+def _trailing(total: int, steps: int) -> Sequence[int]:
+    found = np.round(np.arange(total, 0, -total / steps)).astype(int) - 1
+    return [int(index) for index in found[:steps]]
+
+
+def _linspace(total: int, steps: int) -> Sequence[int]:
+    return [int(index) for index in np.round(np.linspace(0, total - 1, steps))[::-1]]
+
+
+SPACINGS: dict[str, Callable[[int, int], Sequence[int]]] = {
+    "leading": _leading,
+    "trailing": _trailing,
+    "linspace": _linspace,
+}
+"""Which of T indices a short sampler visits (2305.08891, table 2), from the noisiest."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The straight path alpha = 1 - t, sigma = t, t in [0, 1] (2209.03003; 2210.02747).
+
+    Attributes:
+        mean, std: t = sigmoid(mean + std z), z normal (2403.03206, section 3.1); std 0: uniform.
+        shift: t' = s t / (1 + (s - 1) t) of the levels visited (2403.03206, eq. 23).
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    shift: float = 1.0
+
+    def draw(self, uniform: Tensor) -> Levels:
+        """Levels of random times; ``uniform`` (N,) in [0, 1)."""
+        inside = uniform.clamp(1e-6, 1 - 1e-6)
+        time = torch.sigmoid(self.mean + self.std * torch.special.ndtri(inside))
+        time = inside if self.std == 0 else time
+        return Levels(_column(1 - time), _column(time), time * TIME_SCALE)
+
+    def level(self, time: float) -> Level:
+        """The level of a time in [0, 1]."""
+        return Level(1 - time, time, time * TIME_SCALE)
+
+    def levels(self, steps: int, spacing: str = "") -> list[Level]:
+        """``steps`` levels at equal distances of t before the shift, then the clean one."""
+        times = np.linspace(1, 0, steps + 1)[:-1]
+        shifted = self.shift * times / (1 + (self.shift - 1) * times)
+        return [*(self.level(float(time)) for time in shifted), CLEAN_LEVEL]
+
+
+@dataclass(frozen=True)
+class Exploding:
+    """alpha = 1, sigma from high to low (2206.00364); the network is told 1000 ln(sigma) / 4.
+
+    Attributes:
+        mean, std: ln sigma is normal with these in training (2206.00364, table 1).
+        low, high, rho: sigma^(1 / rho) falls linearly in sampling (2206.00364, eq. 5).
+    """
+
+    mean: float = -1.2
+    std: float = 1.2
+    low: float = 0.002
+    high: float = 80.0
+    rho: float = 7.0
+
+    def draw(self, uniform: Tensor) -> Levels:
+        """Levels of log-normal sigmas; ``uniform`` (N,) in [0, 1)."""
+        normal = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
+        log_sigma = self.mean + self.std * normal
+        sigma = _column(log_sigma.exp())
+        return Levels(torch.ones_like(sigma), sigma, log_sigma * (TIME_SCALE / 4))
+
+    def level(self, sigma: float) -> Level:
+        """The level of a sigma > 0."""
+        return Level(1.0, sigma, float(np.log(sigma)) * TIME_SCALE / 4)
+
+    def levels(self, steps: int, spacing: str = "") -> list[Level]:
+        """``steps`` levels by the rho rule, then the clean one."""
+        first, last = (end ** (1 / self.rho) for end in (self.high, self.low))
+        sigmas = np.linspace(first, last, steps) ** self.rho
+        return [*(self.level(float(sigma)) for sigma in sigmas), CLEAN_LEVEL]
+
+
+Process = Table | Flow | Exploding
