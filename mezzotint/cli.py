@@ -1,6 +1,5 @@
 """The command line: one dataclass a command; its fields are the options, its docs the help."""
 
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,15 +11,14 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from mezzotint import commands
+from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
 from mezzotint.storage.files import storage_error
-from mezzotint.storage.readers import printable
 
 Assignments = UseAppendAction[tuple[str, ...]]
 FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
 DataName = Annotated[Positional[str], arg(metavar="DATA")]
 ModelName = Annotated[Positional[str], arg(metavar="RUN")]
-INTERNAL = 70
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Train:
     """Images an optimiser step; by default 128."""
     seed: int | None = None
     """Seed of weights, data order and noise; by default 0."""
+    distill: bool = False
+    """Afterwards tune a copy of a diffusion model, RUN-distilled, to sample in one or two steps."""
     config: Path | None = None
     """JSON or YAML file with a mapping of options; --set wins over it."""
     set: Assignments = ()
@@ -127,6 +127,24 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Draw what a model has learnt; a diffusion model then samples by the settings found best.
+
+    reconstructions.png, best to worst; for diffusion: losses.png by noise level, schedule.png,
+    solvers.png with every solver and step count from the same seeds.
+    """
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images; of a set with a held-out side, those are used."""
+    out: Path | None = None
+    """Folder of the pictures; by default RUN/inspection."""
+    json: bool = False
+    """Also print the numbers, as JSON."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Say what a run, model, pack or picture made by mezzotint is."""
 
@@ -182,6 +200,7 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
     | Annotated[Env, subcommand("env")]
@@ -192,6 +211,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Sample: commands.sample,
     Reconstruct: commands.reconstruct,
     Evaluate: commands.evaluate,
+    Inspect: commands.inspect,
     Check: commands.check,
     Pack: commands.pack,
     Info: commands.info,
@@ -202,7 +222,7 @@ _CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
-    _print_anything()
+    print_anything()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or bool(os.environ.get("MEZZOTINT_DEBUG"))
     words = spread_assignments([word for word in words if word != "--debug"])
@@ -226,7 +246,7 @@ def _run(command: object, debug: bool) -> int:
     except MezzotintError as error:
         if debug:
             raise
-        return _fail(error, name)
+        return fail(error, name)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -235,46 +255,8 @@ def _run(command: object, debug: bool) -> int:
     except OSError as error:
         if debug:
             raise
-        return _fail(storage_error(error, Path(str(error.filename or "."))), name)
+        return fail(storage_error(error, Path(str(error.filename or "."))), name)
     except Exception as error:
         if debug:
             raise
-        return _fail(_bug(error), name)
-
-
-def _fail(error: MezzotintError, command: str) -> int:
-    """Print what, where and what to do, whatever of it the error knows itself."""
-    error.where = error.where or f"mezzotint {command}"
-    error.fix = error.fix or f"'mezzotint {command} --help' says what it takes"
-    lines = [printable(part) for line in error.lines() for part in line.splitlines()]
-    print("error: " + "\n".join(lines), file=sys.stderr)
-    return error.exit_code
-
-
-def _bug(error: Exception) -> MezzotintError:
-    found = MezzotintError(
-        f"unexpected {type(error).__name__}: {error}",
-        fix="this is a bug; run again with --debug and report what it prints",
-    )
-    found.exit_code, found.code = INTERNAL, "MZ-BUG"
-    return found
-
-
-def _print_anything() -> None:
-    """Let names that the terminal's encoding lacks be spelt out instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def spread_assignments(words: Sequence[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``."""
-    spread: list[str] = []
-    after_set = False
-    for word in words:
-        is_pair = "=" in word and not word.startswith("-")
-        if after_set and is_pair and spread[-1] != "--set":
-            spread.append("--set")
-        after_set = word == "--set" or (after_set and is_pair)
-        spread.append(word)
-    return spread
+        return fail(bug(error), name)

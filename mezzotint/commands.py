@@ -31,8 +31,13 @@ def train(command: "cli.Train") -> int:
         run = api.train(
             command.family, command.data, command.out, command.preset, progress=show, **options
         )
-    if not quiet:
-        _print_run(run.path, run.pictures)
+    runs = [run]
+    if command.distill:
+        with Terminal("distilling") as terminal:
+            show = Silent() if quiet else terminal
+            runs.append(api.distill(run, command.data, progress=show))
+    for made in () if quiet else runs:
+        _print_run(made.path, made.pictures)
     return 0
 
 
@@ -85,6 +90,24 @@ def evaluate(command: "cli.Evaluate") -> int:
         interval = "" if value.low is None else f"[{value.low:.5g}, {value.high:.5g}]"
         note = ", ".join(part for part in (f"n={value.n}", value.note) if part)
         print(f"{name:16} {value.value:10.5g} {value.unit:20} {interval:24} {note}".rstrip())
+    return 0
+
+
+def inspect(command: "cli.Inspect") -> int:
+    """Draw, name the pictures and the recommended settings."""
+    from mezzotint import api
+
+    with Terminal("inspecting") as terminal:
+        found = api.inspect(command.model, command.data, command.out, terminal)
+    if command.json:
+        _print_json({**found.numbers, "recommended": dict(found.recommended)})
+        return 0
+    for picture in found.pictures:
+        print(f"picture: {picture}")
+    if found.recommended:
+        wanted = " ".join(f"--{key} {value}" for key, value in found.recommended.items())
+        kept = "saved in the model" if found.saved else "not saved: the run is not finished"
+        print(f"recommended: {wanted} ({kept})")
     return 0
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mezzotint.families.base import Bounds, Encodes, Family, Reconstructs, to_unit
+from mezzotint.families.base import Family, to_unit
+from mezzotint.families.capabilities import Bounds, Encodes, Reconstructs
 from mezzotint.images import to_float
 from mezzotint.likelihoods import LIKELIHOODS, bits_per_dim
 from mezzotint.metrics.intervals import bootstrap_mean

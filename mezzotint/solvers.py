@@ -47,42 +47,6 @@ def solve(steps: Iterable[Step]) -> Tensor:
     return last.noisy
 
 
-def clip_static(clean: Tensor) -> Tensor:
-    """Predicted x_0 of any shape clamped to the pixels' range [-1, 1] (2006.11239, its code)."""
-    return clean.clamp(-1, 1)
-
-
-def threshold_dynamic(clean: Tensor, quantile: float = 0.995) -> Tensor:
-    """Clamp each image of (N, C, H, W) to [-s, s] and divide by s: into [-1, 1].
-
-    s is the quantile of the image's absolute values, at least 1 (2205.11487, section 2.3).
-    """
-    values = clean.float() if clean.dtype in (torch.float16, torch.bfloat16) else clean
-    largest = torch.quantile(values.flatten(1).abs(), quantile, dim=1).clamp(min=1)
-    limit = largest.view(-1, *[1] * (clean.ndim - 1))
-    return (values.clamp(-limit, limit) / limit).to(clean.dtype)
-
-
-def guide(cond: Tensor, uncond: Tensor, weight: float) -> Tensor:
-    """u + w (c - u) of predictions of one shape (2207.12598, eq. 6, where w - 1 is called w).
-
-    Weight 1 is off: ``cond`` itself, so that callers can skip the unconditional pass.
-    """
-    return cond if weight == 1 else uncond + weight * (cond - uncond)
-
-
-def rescale_guidance(guided: Tensor, cond: Tensor, share: float) -> Tensor:
-    """Give each of (N, ...) guided predictions its conditional one's std (2305.08891, sec. 3.4).
-
-    ``share`` in [0, 1] of the result is rescaled and the rest kept; the paper has 0.7.
-    """
-    if share == 0:
-        return guided
-    inside = tuple(range(1, guided.ndim))
-    ratio = cond.std(inside, keepdim=True) / guided.std(inside, keepdim=True)
-    return guided * (share * ratio + 1 - share)
-
-
 def transition_variance(old: Level, new: Level) -> float:
     """beta': variance of x_t, the old level's, given x_s (2006.11239, eq. 2, for any stride)."""
     return old.sigma**2 - (old.alpha / new.alpha * new.sigma) ** 2
@@ -150,6 +114,19 @@ def ddim(
         x = ddim_step(x, clean, old, kept)
         if variance > 0:
             x = x + math.sqrt(variance) * noise(step)
+        yield Step(x, clean)
+
+
+def consistency(
+    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
+) -> Iterator[Step]:
+    """Predict x_0, put fresh noise on it, predict again (2303.01469, algorithm 1).
+
+    For models whose prediction at any level is a sample already.
+    """
+    for step, (old, new) in enumerate(pairwise(levels)):
+        clean = denoise(x, old).clean
+        x = new.alpha * clean + new.sigma * noise(step) if new.sigma > 0 else clean
         yield Step(x, clean)
 
 
@@ -297,4 +274,5 @@ SOLVERS: dict[str, Solver] = {
     "unipc-3": partial(unipc, order=3),
     "heun": heun,
     "ipndm": ipndm,
+    "consistency": consistency,
 }

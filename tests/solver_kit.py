@@ -5,15 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mezzotint.noise import (
-    BETAS,
-    CLEAN_LEVEL,
-    Exploding,
-    Flow,
-    Level,
-    Table,
-    alphas_cumprod,
-)
+from mezzotint.noise import BETAS, CLEAN_LEVEL, Exploding, Flow, Level, Table, alphas_cumprod
 from mezzotint.solvers import Denoised
 
 

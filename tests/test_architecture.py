@@ -42,7 +42,9 @@ TABLE = {
     "nets": Group(1.0, "nets.*", open=True),
     "metrics": Group(1.0, "metrics.*", open=True),
     "numbers": Group(
-        1.0, "corruptions likelihoods similarity training.averaging noise solvers", open=True
+        1.0,
+        "corruptions likelihoods similarity training.averaging guidance noise predictions solvers",
+        open=True,
     ),
     "weights": Group(1.0, "storage.weights"),
     "optimisation": Group(
@@ -52,8 +54,10 @@ TABLE = {
         open=True,
     ),
     # 2: families: base, what some share, then each on its own
-    "family": Group(2.0, "families.base"),
-    "shared": Group(2.1, "families families.coding families.diffusing families.wishes"),
+    "family": Group(2.0, "families.base families.capabilities"),
+    "shared": Group(
+        2.1, "families families.coding families.consistency families.diffusing families.wishes"
+    ),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
@@ -67,9 +71,11 @@ TABLE = {
         "evaluation training.previews training.curves training.cards training.trackers"
         " training.history training.plans",
     ),
+    "inspection": Group(4.1, "inspection inspection.*", open=True),
     "work": Group(4.1, "training.session describing"),
     # 5 and 6: what a user calls
     "api": Group(5.0, "api api.*", open=True),
+    "console": Group(6.0, "console"),
     "commands": Group(6.0, "commands"),
     "command line": Group(6.1, "cli"),
     "entry": Group(6.2, "__main__"),
@@ -85,7 +91,7 @@ NEVER = {
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
-LIGHT = ("mezzotint", "__main__", "cli", "commands", "errors", "config", "progress")
+LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "config", "progress")
 LIGHT += ("storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml"}

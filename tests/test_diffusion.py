@@ -10,10 +10,12 @@ from torch import Tensor, nn
 import mezzotint as mz
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.base import Batch
+from mezzotint.families.consistency import earlier_ratio
 from mezzotint.families.diffusing import default_patch
-from mezzotint.families.diffusion import Diffusion, slerp
+from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.wishes import class_numbers, make_wish
-from mezzotint.noise import PREDICTIONS, Level
+from mezzotint.noise import Level, slerp
+from mezzotint.predictions import PREDICTIONS
 from mezzotint.seeds import BatchNoise, ImageNoise
 from mezzotint.solvers import SOLVERS
 
@@ -254,3 +256,67 @@ def test_every_row_draws_its_own_noise():
     first, second, third = noise.randn(3)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
+
+
+def test_previews_take_few_steps_whatever_the_model_takes():
+    assert tiny(steps=1000, solver="ddpm", process="linear").preview["steps"] == 10
+    assert tiny(steps=10).preview == {}
+
+
+def test_classic_is_the_published_process():
+    """2006.11239, section 4: linear betas over 1000 steps, eps, ancestral sampling."""
+    preset = Diffusion.presets["classic"]
+    config = Diffusion.config_class(
+        **{k: v for k, v in preset.items() if k in Diffusion.config_class.__dataclass_fields__}
+    )
+    assert (config.process, config.timesteps, config.prediction) == ("linear", 1000, "eps")
+    assert (config.solver, config.steps, config.weighting) == ("ddpm", 1000, "none")
+    levels = Diffusion(config, network=Counting()).process.levels(1000, config.spacing)
+    assert [int(level.time) for level in levels[:-1]] == list(range(999, -1, -1))
+
+
+def test_student_is_a_copy_that_samples_in_two_steps():
+    teacher = tiny()
+    student = teacher.student()
+    for mine, theirs in zip(student.parameters(), teacher.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert (student.config.objective, student.config.steps) == ("consistency", 2)
+    assert student.sample([0, 1]).shape == (2, 1, 16, 16)
+    loss = student.train().loss(Batch(torch.zeros(8, 1, 16, 16), BatchNoise((0,), 8)))["loss"]
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
+
+
+def test_consistency_of_the_exact_prediction_is_zero():
+    image = torch.rand(1, 1, 16, 16) * 2 - 1
+    model = tiny(objective="consistency")
+
+    def network(noisy, time, label=None):
+        t = (time / 1000).view(-1, 1, 1, 1)
+        return (noisy - image) / t.clamp(min=1e-6)
+
+    model.network.forward = network
+    for progress in (0.0, 0.5, 1.0):
+        batch = Batch(image.expand(64, -1, -1, -1), BatchNoise((0,), 64), progress=progress)
+        assert float(model.loss(batch)["loss"]) < 1e-3
+
+
+def test_consistency_pairs_draw_together_over_the_run():
+    ratio = torch.tensor([0.01, 0.5, 20.0])
+    assert torch.equal(earlier_ratio(ratio, 0.0), torch.zeros(3))
+    gaps = [1 - earlier_ratio(ratio, stage) / ratio for stage in (3.0, 5.0, 8.0)]
+    assert (gaps[0] >= gaps[1]).all()
+    assert (gaps[1] > gaps[2]).all()
+    assert float(gaps[2].max()) < 0.05
+
+
+def test_a_run_is_distilled(tmp_path):
+    data = mz.load_images("digits", size=16)
+    options = {"widths": (8, 16), "blocks": 1, "previews": 1, "batch": 32}
+    run = mz.train("diffusion", data, out=tmp_path / "t", images=256, **options)
+    student = mz.distill(run, data, images=128, batch=32, previews=1)
+    assert student.path == tmp_path / "t-distilled"
+    assert mz.load(student.path).config.solver == "consistency"
+    vae = mz.train("vae", data, out=tmp_path / "v", images=64, widths=(8, 16))
+    with pytest.raises(UsageError, match="cannot be distilled"):
+        mz.distill(vae, data)

@@ -10,15 +10,8 @@ import torch
 from mezzotint.config import field_names, from_dict, to_dict
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families import FAMILIES, family_class
-from mezzotint.families.base import (
-    Batch,
-    Corrupts,
-    Encodes,
-    Family,
-    Reconstructs,
-    Samples,
-    fixed_noise,
-)
+from mezzotint.families.base import Batch, Family, fixed_noise
+from mezzotint.families.capabilities import Corrupts, Encodes, Reconstructs, Samples
 from mezzotint.seeds import BatchNoise, ImageNoise
 from mezzotint.training.recipe import Recipe
 

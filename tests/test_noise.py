@@ -14,7 +14,6 @@ from scipy import stats
 from mezzotint.noise import (
     BETAS,
     CLEAN_LEVEL,
-    PREDICTIONS,
     SPACINGS,
     Exploding,
     Flow,
@@ -22,11 +21,11 @@ from mezzotint.noise import (
     alphas_cumprod,
     cosine_betas,
     linear_betas,
-    min_snr_weight,
     noise_of,
     q_sample,
     rescale_zero_terminal_snr,
 )
+from mezzotint.predictions import PREDICTIONS, min_snr_weight
 
 DRAWS = 20_000
 

@@ -22,19 +22,16 @@ from solver_kit import (
     table,
 )
 
+from mezzotint.guidance import clip_static, guide, rescale_guidance, threshold_dynamic
 from mezzotint.noise import CLEAN_LEVEL, Exploding, Flow, Level, Table, rescale_zero_terminal_snr
 from mezzotint.solvers import (
     SOLVERS,
     Denoised,
-    clip_static,
     ddim,
-    guide,
     learned_variance,
     posterior_mean,
     posterior_variance,
-    rescale_guidance,
     solve,
-    threshold_dynamic,
     transition_variance,
 )
 
@@ -44,7 +41,8 @@ pytestmark = pytest.mark.filterwarnings(
 SHAPE = (2, 3, 4, 4)
 MANY = 4000
 STOCHASTIC = ("ddpm", "ddpm-large")
-DETERMINISTIC = tuple(name for name in SOLVERS if name not in STOCHASTIC)
+OTHERS = (*STOCHASTIC, "consistency")  # the last is for predictions that are samples
+DETERMINISTIC = tuple(name for name in SOLVERS if name not in OTHERS)
 ORDERS = {"ddim": 1, "euler": 1, "heun": 2, "dpmpp-2m": 2, "ipndm": 2, "unipc": 3, "unipc-3": 3}
 ENDS_AT_ZERO_SNR = {
     "flow": Flow().levels(20),
@@ -450,7 +448,7 @@ def test_steps_evaluations_and_draws_are_counted(steps, name, process):
     assert len(made) == len(levels) - 1 == steps
     assert len(asked.levels) == (2 * steps - 1 if name == "heun" else steps)
     assert CLEAN_LEVEL not in asked.levels
-    assert asked.steps == (list(range(steps - 1)) if name in STOCHASTIC else [])
+    assert asked.steps == (list(range(steps - 1)) if name in OTHERS else [])
 
 
 def test_stochastic_ddim_draws_none_for_the_last_step():
@@ -554,3 +552,14 @@ class TestGuidanceAndThresholds:
         clean = scale * seeded(*SHAPE)
         for threshold in (clip_static, threshold_dynamic):
             assert float(threshold(clean).abs().max()) <= 1
+
+
+def test_consistency_steps_put_fresh_noise_on_the_prediction():
+    """2303.01469, algorithm 1: x = alpha f + sigma z at each level but the last."""
+    levels, image = Flow().levels(3), seeded(*SHAPE)
+    zs = draws(SHAPE)
+    again = draws(SHAPE)
+    states = list(SOLVERS["consistency"](lambda x, level: Denoised(image), image, levels, zs))
+    for step, (state, level) in enumerate(zip(states[:-1], levels[1:-1], strict=True)):
+        torch.testing.assert_close(state.noisy, level.alpha * image + level.sigma * again(step))
+    assert torch.equal(states[-1].noisy, image)

@@ -1,19 +1,22 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
-from mezzotint.api.measures import check, checkup_table, evaluate, pack
-from mezzotint.api.runs import Run, load, train
+from mezzotint.api.measures import Inspection, check, checkup_table, evaluate, inspect, pack
+from mezzotint.api.runs import Run, distill, load, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
 from mezzotint.data.store import load_images
 from mezzotint.describing import describe, environment
 
 __all__ = [
+    "Inspection",
     "Run",
     "check",
     "checkup_table",
     "describe",
+    "distill",
     "environment",
     "evaluate",
     "film",
+    "inspect",
     "interpolate",
     "load",
     "load_images",

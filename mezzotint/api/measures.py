@@ -1,9 +1,13 @@
 """Look at a set of images, pack it, and measure models on it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mezzotint import inspection
 from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
-from mezzotint.config import at_least
+from mezzotint.config import at_least, override
 from mezzotint.data import doctor, doctor_table, store
 from mezzotint.data.dataset import Images
 from mezzotint.data.doctor_report import Checkup
@@ -11,6 +15,53 @@ from mezzotint.data.sources import open_source
 from mezzotint.evaluation import Value, measure
 from mezzotint.families.base import Family
 from mezzotint.progress import Progress, Silent
+from mezzotint.runs.loading import keep_settings
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What :func:`inspect` found.
+
+    Attributes:
+        pictures: files written.
+        numbers: name -> JSON-able value.
+        recommended: sampling settings that serve the model best.
+        saved: whether the model has them as its own from here on.
+    """
+
+    pictures: tuple[Path, ...]
+    numbers: Mapping[str, Any]
+    recommended: Mapping[str, Any]
+    saved: bool
+
+
+def inspect(
+    model: str | Path | Family,
+    data: Data,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Draw what a model has learnt, and let it sample by the settings found best.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        data: images; of a set with a held-out side, those are used.
+        out: folder of the pictures; by default ``inspection`` in the run or model folder.
+        progress: where to report.
+
+    Raises:
+        StorageError, CannotCreateError: a picture or the settings cannot be written.
+    """
+    show = progress or Silent()
+    family = open_model(model)
+    images = unseen(open_images(data, family.shape[1:], family.shape[0], show))
+    place = Path("." if isinstance(model, Family) else model)
+    found = inspection.inspect(family, images, Path(out or place / "inspection"), show)
+    saved = False
+    if found.recommended:
+        family.config = override(family.config, found.recommended)
+        saved = not isinstance(model, Family) and keep_settings(place, found.recommended)
+    return Inspection(found.pictures, found.numbers, found.recommended, saved)
 
 
 def evaluate(

@@ -7,12 +7,16 @@ from typing import Any
 from torch import nn
 
 from mezzotint.api.opening import Data, open_images
+from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Distils
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import load_model
 from mezzotint.training.plans import make_plan, require_same, run_header
 from mezzotint.training.session import Session, pictures
+
+SHARE = 0.25  # of the teacher's training time
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,37 @@ def train(
         return Run(load_model(folder.path), folder.path)
     Session(model, images, plan.recipe, folder, header, show).run()
     return Run(model, folder.path)
+
+
+def distill(
+    run: str | Path | Run,
+    data: Data,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Tune a finished diffusion run until it samples in one or two steps (2406.14548).
+
+    Args:
+        run: the teacher; it stays as it is.
+        data: what the teacher was trained on.
+        out: the new run's folder; by default the teacher's with ``-distilled``.
+        progress: where to report.
+        options: of training; without ``images`` or ``budget`` a quarter of the teacher's time.
+
+    Raises:
+        UsageError: the run is no diffusion run.
+        MezzotintError: as for :func:`train`.
+    """
+    teacher = RunFolder(Path(run.path if isinstance(run, Run) else run))
+    model = load_model(teacher.path)
+    if not isinstance(model, Distils):
+        raise UsageError(f"{model.kind} cannot be distilled", str(teacher.path), "diffusion can")
+    student = model.student()
+    if not {"images", "budget"} & options.keys():
+        options["budget"] = SHARE * max(line["seconds"] for line in teacher.lines())
+    folder = Path(out) if out else teacher.path.with_name(f"{teacher.path.name}-distilled")
+    return train(student, data, folder, None, progress, **{**model.tuning, **options})
 
 
 def default_folder(kind: str, spec: str) -> Path:

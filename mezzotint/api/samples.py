@@ -9,7 +9,8 @@ from torch import Tensor
 from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
 from mezzotint.config import at_least
 from mezzotint.errors import UsageError, nearest
-from mezzotint.families.base import Family, Films, Interpolates, Reconstructs, Samples
+from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Films, Interpolates, Reconstructs, Samples
 from mezzotint.images import read_image, save_image, save_images, to_float, to_uint8
 from mezzotint.progress import Progress, Silent
 from mezzotint.seeds import image_seeds

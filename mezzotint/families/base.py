@@ -7,7 +7,7 @@ below. It sees tensors and draws only: no files of images, no loop, no metrics.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,73 +70,6 @@ class Player:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Samples(Protocol):
-    """Makes new images from seeds."""
-
-    def sample(self, seeds: Iterable[int], batch: int = 64) -> Tensor:
-        """Images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone."""
-        ...
-
-
-@runtime_checkable
-class Films(Protocol):
-    """Makes images step by step and can show the steps."""
-
-    def film(self, seeds: Iterable[int], frames: int = 10, **options: Any) -> tuple[Tensor, Tensor]:
-        """The states and the images foreseen at them, each (n, frames, C, H, W) in [-1, 1]."""
-        ...
-
-
-@runtime_checkable
-class Interpolates(Protocol):
-    """Walks from the image of one seed to that of another."""
-
-    def interpolate(self, first: int, second: int, count: int, **options: Any) -> Tensor:
-        """Images (count, C, H, W) in [-1, 1], both ends included."""
-        ...
-
-
-@runtime_checkable
-class Encodes(Protocol):
-    """Turns images into vectors and latents back into images."""
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Vectors (N, d), the same at every call."""
-        ...
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] of latents."""
-        ...
-
-
-@runtime_checkable
-class Reconstructs(Protocol):
-    """Gives its own version of an image."""
-
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
-        ...
-
-
-@runtime_checkable
-class Corrupts(Protocol):
-    """Damages images the way it was trained to repair."""
-
-    def corrupt(self, images: Tensor, draws: Draws, strength: float | None = None) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
-        ...
-
-
-@runtime_checkable
-class Bounds(Protocol):
-    """Gives a bound on the likelihood of images."""
-
-    def bound(self, images: Tensor, draws: Draws, samples: int) -> dict[str, Tensor]:
-        """Per-image terms (N,) in nats; see the family."""
-        ...
-
-
 class Family(nn.Module):
     """Base of every family: configuration, players, saving and loading. Nothing else is shared.
 
@@ -167,6 +100,11 @@ class Family(nn.Module):
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of the images."""
         return (self.config.channels, *self.config.size)
+
+    @property
+    def preview(self) -> dict[str, Any]:
+        """Options of ``sample`` that are quick enough for pictures in the middle of training."""
+        return {}
 
     @property
     def device(self) -> torch.device:

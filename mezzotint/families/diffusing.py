@@ -21,7 +21,7 @@ from mezzotint.noise import (
 )
 from mezzotint.solvers import SOLVERS
 
-_QUICK = {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 64}
+_QUICK = {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 32}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _QUICK,
     "classic": {
@@ -37,6 +37,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": "none",
     },
 }
+STUDENT: dict[str, Any] = {"objective": "consistency", "solver": "consistency", "steps": 2}
+STUDENT |= {"level_mean": 0.5, "level_std": 1.6, "guidance": 1.0, "weighting": "none"}
+TUNING = {"optimizer": "muon", "lr": 2e-3, "decay": "linear", "batch": 64}
 SETTINGS = frozenset(
     {"solver", "steps", "spacing", "shift", "clip"}
     | {"guidance", "guidance_rescale", "guidance_low", "guidance_high"}
@@ -54,8 +57,8 @@ class DiffusionConfig:
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
     backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
-    widths: tuple[int, ...] = option((64, 96), "channels of each level", 1, 4096)
-    blocks: int = option(2, "residual blocks a level", low=1, high=16)
+    widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
+    blocks: int = option(1, "residual blocks a level", low=1, high=16)
     attention: int = option(1, "how many of the deepest levels have attention", low=0, high=8)
     process: Literal["flow", "exploding", "linear", "cosine"] = option(
         "flow", "forward process: straight path, EDM's, or a table of betas"
@@ -64,6 +67,9 @@ class DiffusionConfig:
     zero_snr: bool = option(False, "rescale the table to end in pure noise (2305.08891)")
     prediction: Literal["flow", "edm", "eps", "v", "clean"] = option(
         "flow", "what the network predicts"
+    )
+    objective: Literal["denoise", "consistency"] = option(
+        "denoise", "what is learnt: x_0 on average, or samples in a step or two (2406.14548)"
     )
     weighting: Literal["none", "min-snr"] = option("none", "weights of the squared error")
     level_mean: float = option(0.0, "mean of the logit of t, or of ln sigma, in training", -9, 9)
@@ -99,6 +105,14 @@ class DiffusionConfig:
                 f"{self.steps} steps through {self.timesteps} levels",
                 where="steps",
                 fix=f"{self.timesteps} at the most",
+            )
+        if self.objective == "consistency" and (
+            self.process in BETAS or self.prediction not in ("flow", "edm", "v")
+        ):
+            raise ConfigError(
+                f"consistency needs another form than {self.process} with {self.prediction}",
+                where="objective",
+                fix="process=flow or exploding; prediction=flow, edm or v",
             )
         if self.zero_snr and self.prediction == "eps":
             raise ConfigError(

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from mezzotint.config import override
 from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.families.consistency import consistency_error
 from mezzotint.families.diffusing import (
     PRESETS,
     SAMPLING,
+    STUDENT,
+    TUNING,
     DiffusionConfig,
     build_network,
     build_process,
@@ -27,20 +30,15 @@ from mezzotint.families.wishes import (
     make_wish,
     require_seeds,
 )
-from mezzotint.noise import PREDICTIONS, Level, Levels, min_snr_weight, q_sample
+from mezzotint.guidance import clip_static, guide, rescale_guidance, threshold_dynamic
+from mezzotint.noise import Level, Levels, q_sample, slerp
+from mezzotint.predictions import PREDICTIONS, min_snr_weight
 from mezzotint.seeds import ImageNoise
-from mezzotint.solvers import (
-    SOLVERS,
-    Denoised,
-    Step,
-    clip_static,
-    guide,
-    rescale_guidance,
-    solve,
-    threshold_dynamic,
-)
+from mezzotint.solvers import SOLVERS, Denoised, Step, solve
 
 ROWS = 16
+MOST_PREVIEW_STEPS = 50
+QUICK = {"solver": "unipc", "steps": 10, "spacing": "trailing"}
 Watch = Callable[[int, int], None]
 CLIPS: dict[str, Callable[[Tensor], Tensor]] = {
     "static": clip_static,
@@ -61,6 +59,7 @@ class Diffusion(Family):
     config_class: ClassVar[type] = DiffusionConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = SAMPLING
+    tuning: ClassVar[Mapping[str, Any]] = TUNING
 
     def __init__(
         self,
@@ -78,6 +77,10 @@ class Diffusion(Family):
         return {"diffusion": Player(self, self.loss)}
 
     def loss(self, batch: Batch) -> Losses:
+        """The configured objective, a mean over the batch."""
+        return {"loss": OBJECTIVES[self.config.objective](self, batch).mean()}
+
+    def denoising_error(self, batch: Batch) -> Tensor:
         """Weighted squared error of the prediction at a random level (2006.11239, eq. 14)."""
         levels = self.process.draw(batch.noise.rand())
         noise = batch.noise.randn(*batch.images.shape[1:])
@@ -87,7 +90,17 @@ class Diffusion(Family):
                 levels.alpha, levels.sigma, self.config.prediction, self.config.data_std
             )
             error = error * weight.flatten()
-        return {"loss": error.mean()}
+        return error
+
+    def consistency_error(self, batch: Batch) -> Tensor:
+        """Distance of predictions at two levels of one path; see :mod:`families.consistency`."""
+        labels, data_std = self._shown(batch), self.config.data_std
+
+        def predict(noisy: Tensor, levels: Levels) -> Tensor:
+            output = self._output(noisy, levels, labels)
+            return self.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
+
+        return consistency_error(predict, self.process, batch)
 
     def squared_error(
         self, clean: Tensor, noise: Tensor, levels: Levels, labels: Tensor | None
@@ -201,6 +214,17 @@ class Diffusion(Family):
             made.append(solve(watched).clamp(-1, 1).cpu())
         return torch.cat(made)[: len(numbers)]
 
+    def student(self) -> Family:
+        """A copy that learns to sample in two steps; see :mod:`families.consistency`."""
+        model = Diffusion(override(self.config, STUDENT))
+        model.network.load_state_dict(self.network.state_dict())
+        return model
+
+    @property
+    def preview(self) -> dict[str, Any]:
+        """Few steps, whatever the model's own sampling takes."""
+        return QUICK if self.config.steps > MOST_PREVIEW_STEPS else {}
+
     def labels_of(self, seeds: Sequence[int], label: Label = None) -> list[int] | None:
         """The class number each seed's image is asked to be; see :func:`wishes.class_numbers`."""
         return class_numbers(seeds, label, self.config.classes)
@@ -248,12 +272,10 @@ class Diffusion(Family):
         return torch.cat(made)[:count]
 
 
-def slerp(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    """Spherical interpolation of (1, ...) normal vectors at shares (N, 1, ..) (Shoemake 1985)."""
-    cosine = torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0)
-    angle = torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
-    mixed = torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * second
-    return mixed / torch.sin(angle)
+OBJECTIVES: dict[str, Callable[[Diffusion, Batch], Tensor]] = {
+    "denoise": Diffusion.denoising_error,
+    "consistency": Diffusion.consistency_error,
+}
 
 
 def _reporting(walk: Iterator[Step], watch: Watch, done: int, total: int) -> Iterator[Step]:

@@ -4,6 +4,7 @@ It knows nothing of losses, schedules or solvers. Images of any size are padded 
 halvings need and cropped after; a patchified stem lets small computers train on a smaller grid.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -31,7 +32,8 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.norms = nn.ModuleList([Film(width, condition), Film(width, condition)])
+        self.norm = nn.GroupNorm(math.gcd(8, width), width)
+        self.film = Film(width, condition)
         self.attention = Attention(width) if attention else None
         self.cross = Attention(width, tokens) if tokens else None
         nn.init.normal_(self.second.weight, std=1e-3)
@@ -40,8 +42,8 @@ class Block(nn.Module):
         self, x: Tensor, condition: Tensor, tokens: Tensor | None, mask: Tensor | None
     ) -> Tensor:
         """x with what the block adds."""
-        inner = self.first(F.silu(self.norms[0](x, condition)))
-        x = x + self.second(F.silu(self.norms[1](inner, condition)))
+        inner = self.first(F.silu(self.norm(x)))
+        x = x + self.second(F.silu(self.film(inner, condition)))
         if self.attention is not None:
             x = self.attention(x)
         if self.cross is not None and tokens is not None:

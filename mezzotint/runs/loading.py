@@ -1,6 +1,7 @@
 """From a run folder or a model folder to a model, without running anything found in it."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from mezzotint.errors import ConfigError, DataError, MissingInputError, nearest
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
 from mezzotint.runs.folder import RunFolder
-from mezzotint.storage.readers import inside
+from mezzotint.storage.files import replace_json
+from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.weights import kinds_of, load_into
 
 MOST_NEIGHBOURS = 500
@@ -39,6 +41,23 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
     if run.exists():
         return _from_checkpoint(run, modules)
     raise MissingInputError("there is no run or model here", str(folder), _neighbours(folder))
+
+
+def keep_settings(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Put options into the ``config.json`` of a model folder, or of a finished run's model.
+
+    Returns:
+        False where there is no such file, as in an unfinished run.
+
+    Raises:
+        StorageError, CannotCreateError: it cannot be written; the old one stays.
+    """
+    for folder in (path, RunFolder(path).model):
+        if (folder / "config.json").is_file():
+            file = inside(folder, "config.json")
+            replace_json(file, {**parse_json(read_small(file), file), **settings})
+            return True
+    return False
 
 
 def known_family(name: str, where: Path) -> type[Family]:

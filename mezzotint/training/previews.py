@@ -9,16 +9,8 @@ from torch import Tensor
 
 from mezzotint.corruptions import gaussian
 from mezzotint.data.dataset import Images
-from mezzotint.families.base import (
-    Batch,
-    Corrupts,
-    Family,
-    Reconstructs,
-    Samples,
-    fixed_noise,
-    from_unit,
-    to_unit,
-)
+from mezzotint.families.base import Batch, Family, fixed_noise, from_unit, to_unit
+from mezzotint.families.capabilities import Corrupts, Reconstructs, Samples
 from mezzotint.images import grid, rows_grid, save_image, to_float, to_uint8
 from mezzotint.seeds import ImageNoise, image_seeds
 
@@ -43,7 +35,7 @@ def draw_previews(family: Family, held_out: Images, folder: Path, images: int) -
     """
     written = []
     if isinstance(family, Samples):
-        pixels = to_uint8(family.sample(image_seeds(0, SAMPLES)))
+        pixels = to_uint8(family.sample(image_seeds(0, SAMPLES), **family.preview))
         written.append(save_image(folder / f"samples-{images:09d}.png", grid(pixels)))
     if isinstance(family, Reconstructs) and len(held_out):
         sheet = reconstruction_sheet(family, held_out.gather(range(min(SHOWN, len(held_out)))))

@@ -1,0 +1,106 @@
+"""What a family may be able to do; callers ask by these, never by a family's name."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from mezzotint.noise import Level, Levels, Process
+from mezzotint.seeds import Draws
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Makes new images from seeds."""
+
+    def sample(self, seeds: Iterable[int], batch: int = 64) -> Tensor:
+        """Images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone."""
+        ...
+
+
+@runtime_checkable
+class Denoises(Protocol):
+    """Predicts the clean image behind a noisy one, at any level of a forward process."""
+
+    config: Any
+    process: Process
+
+    def denoise(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Tensor:
+        """Clean images (N, C, H, W) seen behind noisy ones."""
+        ...
+
+    def squared_error(
+        self, clean: Tensor, noise: Tensor, levels: Levels, labels: Tensor | None
+    ) -> Tensor:
+        """Mean squared error of the prediction for each image: (N,)."""
+        ...
+
+
+@runtime_checkable
+class Distils(Protocol):
+    """Can teach a copy of itself to sample in a step or two."""
+
+    tuning: ClassVar[Mapping[str, Any]]
+    """Options of training that suit the copy."""
+
+    def student(self) -> Any:
+        """A copy with the objective and the sampling settings of few steps."""
+        ...
+
+
+@runtime_checkable
+class Films(Protocol):
+    """Makes images step by step and can show the steps."""
+
+    def film(self, seeds: Iterable[int], frames: int = 10, **options: Any) -> tuple[Tensor, Tensor]:
+        """The states and the images foreseen at them, each (n, frames, C, H, W) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Walks from the image of one seed to that of another."""
+
+    def interpolate(self, first: int, second: int, count: int, **options: Any) -> Tensor:
+        """Images (count, C, H, W) in [-1, 1], both ends included."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Turns images into vectors and latents back into images."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Vectors (N, d), the same at every call."""
+        ...
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of latents."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Gives its own version of an image."""
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
+        ...
+
+
+@runtime_checkable
+class Corrupts(Protocol):
+    """Damages images the way it was trained to repair."""
+
+    def corrupt(self, images: Tensor, draws: Draws, strength: float | None = None) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> the same shape and range."""
+        ...
+
+
+@runtime_checkable
+class Bounds(Protocol):
+    """Gives a bound on the likelihood of images."""
+
+    def bound(self, images: Tensor, draws: Draws, samples: int) -> dict[str, Tensor]:
+        """Per-image terms (N,) in nats; see the family."""
+        ...

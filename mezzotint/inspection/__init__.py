@@ -1,0 +1,40 @@
+"""Pictures of what a model has learnt, by its capabilities: the table below has them all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mezzotint.data.dataset import Images
+from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Denoises, Reconstructs
+from mezzotint.inspection.findings import Findings
+from mezzotint.inspection.levels import draw_losses, draw_schedule
+from mezzotint.inspection.rebuilding import draw_ranked
+from mezzotint.inspection.solving import draw_solvers
+from mezzotint.progress import Progress
+
+Inspector = Callable[[Family, Images, Path, Progress], Findings]
+INSPECTORS: tuple[tuple[type, Inspector], ...] = (
+    (Reconstructs, draw_ranked),
+    (Denoises, draw_schedule),
+    (Denoises, draw_losses),
+    (Denoises, draw_solvers),
+)
+
+
+def inspect(family: Family, images: Images, folder: Path, show: Progress) -> Findings:
+    """Draw everything the family's capabilities allow.
+
+    Args:
+        family: the model.
+        images: held-out images.
+        folder: where the pictures go.
+        show: where progress goes.
+
+    Raises:
+        StorageError, CannotCreateError: a picture cannot be written.
+    """
+    found = Findings()
+    for capability, inspector in INSPECTORS:
+        if isinstance(family, capability):
+            found = found.joined(inspector(family, images, folder, show))
+    return found
