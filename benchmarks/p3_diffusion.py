@@ -91,7 +91,7 @@ def script(count: int, batch: int) -> Measure:
         average = EMAModel(
             network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75
         )
-        rate = get_scheduler("cosine", optimiser, 500, steps)
+        rate = get_scheduler("cosine", optimiser, num_warmup_steps=500, num_training_steps=steps)
         for images in loader:
             noise = torch.randn(images.shape)
             times = torch.randint(0, 1000, (len(images),)).long()
