@@ -47,7 +47,7 @@ class Train:
     channels: Literal[1, 3, 4] | None = None
     """Grey, RGB or RGBA; by default read from the data."""
     batch: int | None = None
-    """Images an optimiser step; by default 128."""
+    """Images an optimiser step; by default the preset's."""
     seed: int | None = None
     """Seed of weights, data order and noise; by default 0."""
     distill: bool = False
@@ -73,15 +73,17 @@ class Sample:
     label: str | None = None
     """Class to make, by name or number; by default one drawn from each seed; none: no class."""
     solver: str | None = None
-    """ddpm, ddim, dpmpp-2m, unipc, heun, euler, ipndm; by default the model's recommended one."""
+    """ddpm, ddpm-large, ddim, dpmpp-2m, unipc, unipc-3, heun, ipndm, euler, consistency; by default
+    the model's own."""
     steps: int | None = None
     """Steps of the solver."""
     guidance: float | None = None
     """Classifier-free guidance u + w (c - u): 1 is off, larger keeps closer to the class."""
     start: Annotated[Path | None, arg(name="from", metavar="PICTURE")] = None
-    """Start from this picture instead of noise; with --strength or --mask."""
+    """Start from this picture instead of noise, by --strength, or make parts anew, by --mask."""
     strength: float | None = None
-    """Share of the noise put on the picture of --from: 1 forgets it, 0.2 barely changes it."""
+    """Share of the noise put on the picture of --from: 1 forgets it, 0.2 barely changes it; by
+    default 0.5, and 1 under --mask."""
     mask: Path | None = None
     """Picture that is white where the one of --from is made anew, black where it is kept."""
     trajectory: Path | None = None
@@ -141,7 +143,7 @@ class Inspect:
     out: Path | None = None
     """Folder of the pictures; by default RUN/inspection."""
     json: bool = False
-    """Also print the numbers, as JSON."""
+    """Print the numbers and the names of the pictures as JSON instead."""
 
 
 @dataclass(frozen=True)

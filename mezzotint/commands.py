@@ -19,6 +19,8 @@ def train(command: "cli.Train") -> int:
     """Train with a progress bar, then name the pictures."""
     from mezzotint import api
 
+    if command.distill:  # said before hours of training, not after
+        api.require_distils(command.family)
     options = load_file(command.config) if command.config else {}
     options |= parse_assignments(command.set)
     given = ("images", "budget", "size", "channels", "batch", "seed")
@@ -100,12 +102,13 @@ def inspect(command: "cli.Inspect") -> int:
     with Terminal("inspecting") as terminal:
         found = api.inspect(command.model, command.data, command.out, terminal)
     if command.json:
-        _print_json({**found.numbers, "recommended": dict(found.recommended)})
+        told = {"pictures": found.pictures, "recommended": dict(found.recommended)}
+        _print_json({**found.numbers, **told})
         return 0
     for picture in found.pictures:
         print(f"picture: {picture}")
     if found.recommended:
-        wanted = " ".join(f"--{key} {value}" for key, value in found.recommended.items())
+        wanted = " ".join(f"{key}={value}" for key, value in found.recommended.items())
         kept = "saved in the model" if found.saved else "not saved: the run is not finished"
         print(f"recommended: {wanted} ({kept})")
     return 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mezzotint.families.base import Family, to_unit
-from mezzotint.families.capabilities import Bounds, Encodes, Reconstructs
+from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs
 from mezzotint.images import to_float
 from mezzotint.likelihoods import LIKELIHOODS, bits_per_dim
 from mezzotint.metrics.intervals import bootstrap_mean
@@ -62,6 +62,8 @@ def measure(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str
         values |= reconstruction_values(family, pixels)
     if isinstance(family, Bounds):
         values |= bound_values(family, pixels, samples)
+    if isinstance(family, Denoises):
+        values |= denoising_values(family, pixels)
     return values
 
 
@@ -97,6 +99,20 @@ def bound_values(family: Family, pixels: NDArray[np.uint8], samples: int) -> dic
         bits = bits_per_dim(-terms["iw_bound"], dims, likelihood.continuous)
         values["bits_per_dim"] = mean_value(bits, "bits", f"importance-weighted, {bound}")
     return values
+
+
+@torch.inference_mode()
+def denoising_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str, Value]:
+    """Squared error of a diffusion model's prediction at levels of its training, without labels."""
+    if not isinstance(family, Denoises):
+        raise TypeError(f"{family.kind} does not denoise")
+    seeds, errors = image_seeds(0, len(pixels)), []
+    for at, images in zip(range(0, len(pixels), PART), _parts(pixels), strict=True):
+        draws = ImageNoise(seeds[at : at + PART], family.device, "denoising")
+        levels, noise = family.process.draw(draws.rand()), draws.randn(*family.shape)
+        errors.append(family.squared_error(images.to(family.device), noise, levels, None).cpu())
+    unit = f"per pixel of {family.config.prediction}"
+    return {"denoising_error": mean_value(torch.cat(errors), unit, "one level an image")}
 
 
 def active_value(family: Family, pixels: NDArray[np.uint8]) -> Value:

@@ -36,7 +36,7 @@ TABLE = {
     "options": Group(0.1, "config"),
     "randomness": Group(0.1, "seeds"),
     "storage": Group(0.1, "storage storage.files storage.readers storage.faults", open=True),
-    "pictures": Group(0.2, "images"),
+    "pictures": Group(0.2, "images figures"),
     # 1: data, networks and numbers; none of them knows the others
     "data": Group(1.0, "data.*", open=True),
     "nets": Group(1.0, "nets.*", open=True),
@@ -56,7 +56,7 @@ TABLE = {
     # 2: families: base, what some share, then each on its own
     "family": Group(2.0, "families.base families.capabilities"),
     "shared": Group(
-        2.1, "families families.coding families.consistency families.diffusing families.wishes"
+        2.1, "families families.coding families.consistency families.diffusing families.conditions"
     ),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 import mezzotint as mz
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.base import Batch
+from mezzotint.families.conditions import class_numbers, make_conditions
 from mezzotint.families.consistency import earlier_ratio
 from mezzotint.families.diffusing import default_patch
 from mezzotint.families.diffusion import Diffusion
-from mezzotint.families.wishes import class_numbers, make_wish
 from mezzotint.noise import Level, slerp
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.seeds import BatchNoise, ImageNoise
@@ -155,17 +155,27 @@ def test_strength_says_how_far_from_the_picture():
     torch.testing.assert_close(far, model.sample([0]))
 
 
+def test_a_picture_alone_is_changed_by_half():
+    model = tiny(steps=10)
+    image = torch.rand(1, 1, 16, 16) * 2 - 1
+    half = model.sample([0], image=image, strength=0.5)
+    assert torch.equal(model.sample([0], image=image), half)
+    assert not torch.equal(half, model.sample([0]))
+    noisy, _ = model.film([0], image=image)
+    torch.testing.assert_close(noisy[:, -1], half, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("strength", [0, -1, 1.5, math.nan])
 def test_wrong_strengths_are_errors(strength):
     with pytest.raises(UsageError, match="strength"):
-        make_wish((1, 4, 4), None, 1, torch.zeros(1, 1, 4, 4), strength=strength)
+        make_conditions((1, 4, 4), None, 1, torch.zeros(1, 1, 4, 4), strength=strength)
 
 
 def test_a_mask_needs_an_image_of_its_shape():
     with pytest.raises(UsageError, match="need an image"):
-        make_wish((1, 4, 4), None, 1, mask=torch.zeros(1, 1, 4, 4))
+        make_conditions((1, 4, 4), None, 1, mask=torch.zeros(1, 1, 4, 4))
     with pytest.raises(UsageError, match="shape"):
-        make_wish((1, 4, 4), None, 1, torch.zeros(1, 3, 4, 4))
+        make_conditions((1, 4, 4), None, 1, torch.zeros(1, 3, 4, 4))
 
 
 def test_film_ends_in_the_sample():
@@ -277,7 +287,8 @@ def test_classic_is_the_published_process():
 
 def test_student_is_a_copy_that_samples_in_two_steps():
     teacher = tiny()
-    student = teacher.student()
+    student, options = teacher.student()
+    assert options["lr"] > 0
     for mine, theirs in zip(student.parameters(), teacher.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     assert (student.config.objective, student.config.steps) == ("consistency", 2)
@@ -317,6 +328,24 @@ def test_a_run_is_distilled(tmp_path):
     student = mz.distill(run, data, images=128, batch=32, previews=1)
     assert student.path == tmp_path / "t-distilled"
     assert mz.load(student.path).config.solver == "consistency"
+    with pytest.raises(UsageError, match="images or budget"):
+        mz.distill(run.path / "model", data)
     vae = mz.train("vae", data, out=tmp_path / "v", images=64, widths=(8, 16))
     with pytest.raises(UsageError, match="cannot be distilled"):
         mz.distill(vae, data)
+
+
+def test_a_network_of_ones_own_is_copied_into_the_student():
+    teacher = Diffusion(**TINY, network=Counting())
+    student, _ = teacher.student()
+    assert isinstance(student.network, Counting)
+    assert student.network is not teacher.network
+
+
+def test_evaluation_measures_the_denoising_error(tmp_path):
+    model = Diffusion(**TINY, process="linear", prediction="eps", network=Counting())
+    data = mz.load_images("digits", size=16)
+    found = mz.evaluate(model, data)["denoising_error"]
+    assert found.value == pytest.approx(1, abs=0.05)  # a silent network: the variance of noise
+    assert found.low < found.value < found.high
+    assert found.n == len(data.held_out)

@@ -83,7 +83,7 @@ def test_losses_by_level_are_those_of_the_family(run, digits, quick, tmp_path):
 
 
 def test_log_ratio_is_bounded_at_both_ends():
-    assert log_ratio(Level(0.0, 1.0, 0.0))[0] == 6
+    assert log_ratio(Level(0.0, 1.0, 0.0))[0] == 3
     assert log_ratio(Level(1.0, 0.1, 0.0))[0] == pytest.approx(-1)
 
 
@@ -91,6 +91,14 @@ def test_an_unfinished_run_keeps_no_recommendation(digits, quick, tmp_path):
     run = mz.train("diffusion", digits, out=tmp_path / "r", **OPTIONS)
     (run.path / "model" / "config.json").unlink()
     assert not mz.inspect(run.path, digits).saved
+
+
+def test_a_student_keeps_its_own_sampler(run, digits, quick, tmp_path):
+    student = mz.distill(run, digits, out=tmp_path / "s", images=64, batch=32, previews=1)
+    found = mz.inspect(student.path, digits)
+    assert found.recommended == {}
+    assert "solvers.png" in {path.name for path in found.pictures}
+    assert mz.load(student.path).config.solver == "consistency"
 
 
 def test_reconstructions_are_ranked(digits, tmp_path):
@@ -112,7 +120,7 @@ def test_command_names_pictures_and_settings(run, quick, capsys, tmp_path):
     assert call("inspect", run.path, "digits", "--out", tmp_path / "look") == 0
     out = capsys.readouterr().out
     assert "picture:" in out
-    assert "recommended: --solver" in out
+    assert "recommended: solver=" in out
     assert (tmp_path / "look" / "solvers.png").is_file()
 
 
@@ -144,6 +152,9 @@ def test_pictures_to_start_from(run, digits, capsys, tmp_path):
     assert call(*words, "--mask", mask) == 0
     assert np.array_equal(np.load(out)["images"][0, :, :8, 0], picture[:, :8])
     assert call(*words, "--strength", 0.3) == 0
+    assert call(*words, "--trajectory", tmp_path / "film.png") == 0
+    assert (tmp_path / "film.png").is_file()
+    assert call(*words, "--to-seed", 3) == 2
     assert call("sample", run.path, "--from", tmp_path / "no.png") == 66
     assert call("sample", run.path, "--mask", mask) == 2
     start.write_bytes(b"not a picture")
@@ -163,3 +174,7 @@ def test_wrong_requests_say_what_to_do(run, digits, capsys, tmp_path):
     assert call("sample", vae.path, "--trajectory", tmp_path / "x.png", "--out",
                 tmp_path / "s.png") == 2  # fmt: skip
     assert call("sample", vae.path, "--to-seed", 4) == 2
+    capsys.readouterr()
+    assert call("train", "vae", "digits", "--distill", "--out", tmp_path / "n") == 2
+    assert "families: diffusion" in capsys.readouterr().err
+    assert not (tmp_path / "n").exists()

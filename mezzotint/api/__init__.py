@@ -1,13 +1,12 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
-from mezzotint.api.measures import Inspection, check, checkup_table, evaluate, inspect, pack
-from mezzotint.api.runs import Run, distill, load, train
+from mezzotint.api.measures import check, checkup_table, evaluate, inspect, pack
+from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
 from mezzotint.data.store import load_images
 from mezzotint.describing import describe, environment
 
 __all__ = [
-    "Inspection",
     "Run",
     "check",
     "checkup_table",
@@ -22,6 +21,7 @@ __all__ = [
     "load_images",
     "pack",
     "reconstruct",
+    "require_distils",
     "sample",
     "train",
 ]

@@ -1,9 +1,7 @@
 """Look at a set of images, pack it, and measure models on it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mezzotint import inspection
 from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
@@ -14,25 +12,9 @@ from mezzotint.data.doctor_report import Checkup
 from mezzotint.data.sources import open_source
 from mezzotint.evaluation import Value, measure
 from mezzotint.families.base import Family
+from mezzotint.inspection.findings import Findings
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs.loading import keep_settings
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What :func:`inspect` found.
-
-    Attributes:
-        pictures: files written.
-        numbers: name -> JSON-able value.
-        recommended: sampling settings that serve the model best.
-        saved: whether the model has them as its own from here on.
-    """
-
-    pictures: tuple[Path, ...]
-    numbers: Mapping[str, Any]
-    recommended: Mapping[str, Any]
-    saved: bool
 
 
 def inspect(
@@ -40,7 +22,7 @@ def inspect(
     data: Data,
     out: str | Path | None = None,
     progress: Progress | None = None,
-) -> Inspection:
+) -> Findings:
     """Draw what a model has learnt, and let it sample by the settings found best.
 
     Args:
@@ -57,11 +39,11 @@ def inspect(
     images = unseen(open_images(data, family.shape[1:], family.shape[0], show))
     place = Path("." if isinstance(model, Family) else model)
     found = inspection.inspect(family, images, Path(out or place / "inspection"), show)
-    saved = False
-    if found.recommended:
-        family.config = override(family.config, found.recommended)
-        saved = not isinstance(model, Family) and keep_settings(place, found.recommended)
-    return Inspection(found.pictures, found.numbers, found.recommended, saved)
+    if not found.recommended:
+        return found
+    family.config = override(family.config, found.recommended)
+    on_disk = not isinstance(model, Family)
+    return replace(found, saved=on_disk and keep_settings(place, found.recommended))
 
 
 def evaluate(

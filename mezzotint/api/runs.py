@@ -8,6 +8,7 @@ from torch import nn
 
 from mezzotint.api.opening import Data, open_images
 from mezzotint.errors import UsageError
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Distils
 from mezzotint.progress import Progress, Silent
@@ -104,12 +105,36 @@ def distill(
     teacher = RunFolder(Path(run.path if isinstance(run, Run) else run))
     model = load_model(teacher.path)
     if not isinstance(model, Distils):
-        raise UsageError(f"{model.kind} cannot be distilled", str(teacher.path), "diffusion can")
-    student = model.student()
+        raise _cannot_distil(model.kind)
+    student, tuning = model.student()
     if not {"images", "budget"} & options.keys():
-        options["budget"] = SHARE * max(line["seconds"] for line in teacher.lines())
+        options["budget"] = SHARE * _seconds(teacher)
     folder = Path(out) if out else teacher.path.with_name(f"{teacher.path.name}-distilled")
-    return train(student, data, folder, None, progress, **{**model.tuning, **options})
+    return train(student, data, folder, None, progress, **{**tuning, **options})
+
+
+def require_distils(family: str) -> None:
+    """Check that models of a family can be distilled.
+
+    Raises:
+        UsageError: they cannot, or there is no such family.
+    """
+    if not issubclass(family_class(family), Distils):
+        raise _cannot_distil(family)
+
+
+def _cannot_distil(family: str) -> UsageError:
+    able = ", ".join(name for name in FAMILIES if issubclass(family_class(name), Distils))
+    return UsageError(f"{family} cannot be distilled", where="distill", fix=f"families: {able}")
+
+
+def _seconds(run: RunFolder) -> float:
+    """How long a run has trained."""
+    lines = run.lines()
+    if not lines:
+        what = "the history that says how long the teacher trained is not here"
+        raise UsageError(what, str(run.path), "give images or budget")
+    return float(lines[-1]["seconds"])
 
 
 def default_folder(kind: str, spec: str) -> Path:

@@ -10,7 +10,7 @@ from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
 from mezzotint.config import at_least
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Films, Interpolates, Reconstructs, Samples
+from mezzotint.families.capabilities import Films, Interpolates, Labels, Reconstructs, Samples
 from mezzotint.images import read_image, save_image, save_images, to_float, to_uint8
 from mezzotint.progress import Progress, Silent
 from mezzotint.seeds import image_seeds
@@ -88,7 +88,8 @@ def film(
     family = _sampler(model, options)
     if not isinstance(family, Films):
         raise UsageError(f"{family.kind} makes its images in one go", fix="leave trajectory out")
-    sheet = film_sheet(*family.film(image_seeds(seed, n), frames, **options))
+    given = {key: picture_rows(family, key, value) for key, value in options.items()}
+    sheet = film_sheet(*family.film(image_seeds(seed, n), frames, **given))
     if out is not None:
         save_image(out, sheet, {"model": family.kind, "seed": seed, **recorded(options)})
     return sheet
@@ -115,16 +116,19 @@ def interpolate(
         uint8 (n, H, W, C).
 
     Raises:
-        UsageError: the family cannot.
+        UsageError: the family cannot, or the walk is to start from a picture.
     """
     at_least(2, n=n)
     family = _sampler(model, options)
+    if not options.keys().isdisjoint({*PICTURES, "strength"}):
+        raise UsageError("a walk between seeds starts from noise", fix="leave the picture out")
     if not isinstance(family, Interpolates):
         raise UsageError(f"{family.kind} does not walk between seeds")
     pixels = to_uint8(family.interpolate(first, second, n, **options))
     if out is not None:
         record = {"model": family.kind, "to_seed": second, **recorded(options)}
-        save_images(out, pixels, [first] * n, metadata=record)
+        labels = label_names(family, [first], options.get("label"))
+        save_images(out, pixels, [first] * n, labels and labels * n, record)
     return pixels
 
 
@@ -208,8 +212,7 @@ def picture_rows(family: Family, name: str, value: Any) -> Any:
 
 def label_names(family: Family, seeds: Sequence[int], label: Any) -> list[str | None] | None:
     """The class name of each sample, None for none; None where the family has no classes."""
-    find = getattr(family, "labels_of", None)
-    numbers = find(seeds, label) if find else None
+    numbers = family.labels_of(seeds, label) if isinstance(family, Labels) else None
     if numbers is None:
         return None
     classes = family.config.classes

@@ -199,13 +199,23 @@ def chunked(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     return torch.cat(outputs)[: len(rows)]
 
 
+def require_seeds(seeds: Iterable[int]) -> list[int]:
+    """Seeds as a list.
+
+    Raises:
+        UsageError: there are none.
+    """
+    numbers = [int(seed) for seed in seeds]
+    if not numbers:
+        raise UsageError("no seeds to sample from", where="n, seeds", fix="give at least one")
+    return numbers
+
+
 def in_batches(
     make: Callable[[ImageNoise], Tensor], seeds: Iterable[int], batch: int, device: torch.device
 ) -> Tensor:
     """Call ``make`` with the draws of at most ``batch`` images at a time; results on the CPU."""
-    numbers = [int(seed) for seed in seeds]
-    if not numbers:
-        raise UsageError("no seeds to sample from", where="n, seeds", fix="give at least one")
+    numbers = require_seeds(seeds)
     at_least(1, batch=batch)
     parts = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
     return torch.cat([make(ImageNoise(part, device)).cpu() for part in parts])

@@ -1,7 +1,7 @@
 """What a family may be able to do; callers ask by these, never by a family's name."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -40,11 +40,19 @@ class Denoises(Protocol):
 class Distils(Protocol):
     """Can teach a copy of itself to sample in a step or two."""
 
-    tuning: ClassVar[Mapping[str, Any]]
-    """Options of training that suit the copy."""
+    def student(self) -> tuple[Any, dict[str, Any]]:
+        """A copy with the objective and the sampling of few steps; training options for it."""
+        ...
 
-    def student(self) -> Any:
-        """A copy with the objective and the sampling settings of few steps."""
+
+@runtime_checkable
+class Labels(Protocol):
+    """Makes images of classes it can be asked for."""
+
+    config: Any
+
+    def labels_of(self, seeds: Sequence[int], label: Any = None) -> list[int] | None:
+        """The class number of each seed's image, -1 for none; None without classes."""
         ...
 
 
@@ -53,7 +61,7 @@ class Films(Protocol):
     """Makes images step by step and can show the steps."""
 
     def film(self, seeds: Iterable[int], frames: int = 10, **options: Any) -> tuple[Tensor, Tensor]:
-        """The states and the images foreseen at them, each (n, frames, C, H, W) in [-1, 1]."""
+        """The states x_t and the x_0 predicted at them, each (n, frames, C, H, W) in [-1, 1]."""
         ...
 
 

@@ -18,7 +18,7 @@ Predict = Callable[[Tensor, Levels], Tensor]
 
 
 def earlier_ratio(ratio: Tensor, stage: float, closeness: float = 8.0) -> Tensor:
-    """r = t (1 - n(t) / 2^stage), at least 0; n(t) = 1 + k sigmoid(-t) (2406.14548, eq. 10).
+    """r = t (1 - n(t) / 2^stage), at least 0; n(t) = 1 + k sigmoid(-t) (2406.14548).
 
     Args:
         ratio: t = sigma / alpha of the noisier level.
@@ -30,7 +30,7 @@ def earlier_ratio(ratio: Tensor, stage: float, closeness: float = 8.0) -> Tensor
 
 
 def pseudo_huber(error: Tensor, softness: float = 0.03) -> Tensor:
-    """sqrt(mean of squares + c^2) - c of each image's error: (N, ...) -> (N,) (2310.14189, eq. 8).
+    """sqrt(mean of squares + c^2) - c of each image's error: (N, ...) -> (N,) (2310.14189).
 
     The mean over pixels stands for the paper's sum, so that c means the same at any size.
     """

@@ -93,33 +93,41 @@ class DiffusionConfig:
         object.__setattr__(self, "size", parse_size(self.size))
         validate(self)
         require_solver(self.solver)
-        folded = self.patch or default_patch(self.size)
-        if folded * 2 ** (len(self.widths) - 1) > 2 * max(self.size):
-            raise ConfigError(
-                f"{len(self.widths)} levels halve {max(self.size)} pixels too often",
-                where="widths",
-                fix="give fewer widths",
-            )
-        if self.process in BETAS and self.steps > self.timesteps:
-            raise ConfigError(
-                f"{self.steps} steps through {self.timesteps} levels",
-                where="steps",
-                fix=f"{self.timesteps} at the most",
-            )
-        if self.objective == "consistency" and (
-            self.process in BETAS or self.prediction not in ("flow", "edm", "v")
-        ):
-            raise ConfigError(
-                f"consistency needs another form than {self.process} with {self.prediction}",
-                where="objective",
-                fix="process=flow or exploding; prediction=flow, edm or v",
-            )
-        if self.zero_snr and self.prediction == "eps":
-            raise ConfigError(
-                "eps says nothing about the image where the signal is zero",
-                where="zero_snr",
-                fix="prediction=v",
-            )
+        _require_fitting_levels(self)
+        _require_fitting_prediction(self)
+
+
+def _require_fitting_levels(config: DiffusionConfig) -> None:
+    folded = config.patch or default_patch(config.size)
+    if folded * 2 ** (len(config.widths) - 1) > 2 * max(config.size):
+        raise ConfigError(
+            f"{len(config.widths)} levels halve {max(config.size)} pixels too often",
+            where="widths",
+            fix="give fewer widths",
+        )
+    if config.process in BETAS and config.steps > config.timesteps:
+        raise ConfigError(
+            f"{config.steps} steps through {config.timesteps} levels",
+            where="steps",
+            fix=f"{config.timesteps} at the most",
+        )
+
+
+def _require_fitting_prediction(config: DiffusionConfig) -> None:
+    if config.objective == "consistency" and (
+        config.process in BETAS or config.prediction not in ("flow", "edm", "v")
+    ):
+        raise ConfigError(
+            f"consistency needs another form than {config.process} with {config.prediction}",
+            where="objective",
+            fix="process=flow or exploding; prediction=flow, edm or v",
+        )
+    if config.zero_snr and config.prediction == "eps":
+        raise ConfigError(
+            "eps says nothing about the image where the signal is zero",
+            where="zero_snr",
+            fix="prediction=v",
+        )
 
 
 def require_solver(name: str) -> None:

@@ -1,9 +1,10 @@
 """Diffusion models: learn to take noise off images, then start from noise alone.
 
-Any process and prediction of :mod:`mezzotint.noise`, any solver of :mod:`mezzotint.solvers`. Labels
-are hidden from the network at random in training, which makes guidance possible (2207.12598).
+Any process of :mod:`mezzotint.noise`, prediction and solver go together. Labels are hidden from the
+network at random in training, which makes guidance possible (2207.12598).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import override
-from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.families.base import Batch, Family, Losses, Player, require_seeds
+from mezzotint.families.conditions import (
+    Conditions,
+    Label,
+    class_numbers,
+    fixed_parts,
+    make_conditions,
+    spread,
+)
 from mezzotint.families.consistency import consistency_error
 from mezzotint.families.diffusing import (
     PRESETS,
@@ -22,14 +31,6 @@ from mezzotint.families.diffusing import (
     build_network,
     build_process,
 )
-from mezzotint.families.wishes import (
-    Label,
-    Wish,
-    class_numbers,
-    fixed_parts,
-    make_wish,
-    require_seeds,
-)
 from mezzotint.guidance import clip_static, guide, rescale_guidance, threshold_dynamic
 from mezzotint.noise import Level, Levels, q_sample, slerp
 from mezzotint.predictions import PREDICTIONS, min_snr_weight
@@ -38,7 +39,7 @@ from mezzotint.solvers import SOLVERS, Denoised, Step, solve
 
 ROWS = 16
 MOST_PREVIEW_STEPS = 50
-QUICK = {"solver": "unipc", "steps": 10, "spacing": "trailing"}
+PREVIEW = {"solver": "unipc", "steps": 10, "spacing": "trailing"}
 Watch = Callable[[int, int], None]
 CLIPS: dict[str, Callable[[Tensor], Tensor]] = {
     "static": clip_static,
@@ -59,7 +60,6 @@ class Diffusion(Family):
     config_class: ClassVar[type] = DiffusionConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = SAMPLING
-    tuning: ClassVar[Mapping[str, Any]] = TUNING
 
     def __init__(
         self,
@@ -144,31 +144,35 @@ class Diffusion(Family):
         return rescale_guidance(mixed, wanted, config.guidance_rescale)
 
     def trajectory(
-        self, noise: ImageNoise, wish: Wish, start: Tensor | None = None, **settings: Any
+        self,
+        noise: ImageNoise,
+        conditions: Conditions,
+        start: Tensor | None = None,
+        **settings: Any,
     ) -> Iterator[Step]:
         """The states of a solver from noise to images, unclamped; all rows at once.
 
         Args:
             noise: draws of the images.
-            wish: what is asked of them.
+            conditions: what is asked of them.
             start: noise (N, C, H, W) to start from; None takes it from ``noise``.
             settings: options of the configuration that differ, such as ``solver`` and ``steps``.
         """
         config = override(self.config, settings)
         levels = build_process(config).levels(config.steps, config.spacing)
-        levels = levels[-1 - wish.steps(config.steps) :]
+        levels = levels[-1 - conditions.steps(config.steps) :]
         clip = CLIPS[config.clip]
 
         def denoise(noisy: Tensor, level: Level) -> Denoised:
-            clean = clip(self.guided(noisy, level, wish.labels, config))
-            if wish.mask is not None and wish.image is not None:
-                clean = torch.where(wish.mask > 0.5, clean, wish.image)
+            clean = clip(self.guided(noisy, level, conditions.labels, config))
+            if conditions.mask is not None and conditions.image is not None:
+                clean = torch.where(conditions.mask > 0.5, clean, conditions.image)
             return Denoised(clean)
 
         shape = self.shape
         x = levels[0].sigma * (noise.randn(*shape) if start is None else start)
-        if wish.image is not None and wish.strength < 1:
-            x = x + levels[0].alpha * wish.image
+        if conditions.image is not None and conditions.strength < 1:
+            x = x + levels[0].alpha * conditions.image
         return SOLVERS[config.solver](denoise, x, levels, lambda step: noise.randn(*shape))
 
     @torch.inference_mode()
@@ -179,7 +183,7 @@ class Diffusion(Family):
         label: Label = None,
         image: Tensor | None = None,
         mask: Tensor | None = None,
-        strength: float = 1.0,
+        strength: float | None = None,
         watch: Watch = lambda done, total: None,
         **settings: Any,
     ) -> Tensor:
@@ -192,7 +196,8 @@ class Diffusion(Family):
                 "none" asks for no class.
             image: (1 or n, C, H, W) in [-1, 1] to start from (2108.01073).
             mask: (1 or n, 1, H, W), 1 where ``image`` is made anew, 0 where it is kept.
-            strength: share of the levels walked through from ``image``; 1 starts from noise.
+            strength: share of the levels walked through from ``image``; 1 starts from noise; None:
+                0.5, and 1 under a mask.
             watch: called with steps done and steps in all.
             settings: options of the configuration that differ, such as ``solver``, ``steps``,
                 ``guidance``.
@@ -202,50 +207,58 @@ class Diffusion(Family):
         """
         numbers = require_seeds(seeds)
         labels = self.labels_of(numbers, label)
-        wish = make_wish(self.shape, labels, len(numbers), image, mask, strength)
+        conditions = make_conditions(self.shape, labels, len(numbers), image, mask, strength)
         rows = ROWS if self.device.type == "cpu" else max(1, batch)
         parts = list(fixed_parts(len(numbers), rows))
-        steps = wish.steps(int(settings.get("steps", self.config.steps)))
+        steps = conditions.steps(int(settings.get("steps", self.config.steps)))
         made = []
         for index, part in enumerate(parts):
             noise = ImageNoise([numbers[row] for row in part], self.device)
-            walk = self.trajectory(noise, wish.part(part, self.device), **settings)
+            walk = self.trajectory(noise, conditions.part(part, self.device), **settings)
             watched = _reporting(walk, watch, index * steps, len(parts) * steps)
             made.append(solve(watched).clamp(-1, 1).cpu())
         return torch.cat(made)[: len(numbers)]
 
-    def student(self) -> Family:
-        """A copy that learns to sample in two steps; see :mod:`families.consistency`."""
-        model = Diffusion(override(self.config, STUDENT))
-        model.network.load_state_dict(self.network.state_dict())
-        return model
+    def student(self) -> tuple[Family, dict[str, Any]]:
+        """A copy that learns to sample in two steps, and training options for it."""
+        network = copy.deepcopy(self.network)
+        return Diffusion(override(self.config, STUDENT), network=network), dict(TUNING)
 
     @property
     def preview(self) -> dict[str, Any]:
         """Few steps, whatever the model's own sampling takes."""
-        return QUICK if self.config.steps > MOST_PREVIEW_STEPS else {}
+        return PREVIEW if self.config.steps > MOST_PREVIEW_STEPS else {}
 
     def labels_of(self, seeds: Sequence[int], label: Label = None) -> list[int] | None:
-        """The class number each seed's image is asked to be; see :func:`wishes.class_numbers`."""
+        """The class number each seed's image is asked to be, -1 for none."""
         return class_numbers(seeds, label, self.config.classes)
 
     @torch.inference_mode()
     def film(
-        self, seeds: Iterable[int], frames: int = 10, label: Label = None, **settings: Any
+        self,
+        seeds: Iterable[int],
+        frames: int = 10,
+        label: Label = None,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
+        strength: float | None = None,
+        **settings: Any,
     ) -> tuple[Tensor, Tensor]:
-        """How images come out of noise: x_t and the predicted x_0, each (n, frames, C, H, W).
+        """How images come to be: x_t and the predicted x_0, each (n, frames, C, H, W) in [-1, 1].
 
-        Frames are equally spaced over the steps, the last one included; both in [-1, 1].
+        Frames are equally spaced over the steps, the last one included; the rest as in
+        :meth:`sample`.
         """
         numbers = require_seeds(seeds)
-        wish = make_wish(self.shape, self.labels_of(numbers, label), len(numbers))
+        labels = self.labels_of(numbers, label)
+        conditions = make_conditions(self.shape, labels, len(numbers), image, mask, strength)
         walk = self.trajectory(
             ImageNoise(numbers, self.device),
-            wish.part(range(len(numbers)), self.device),
+            conditions.part(range(len(numbers)), self.device),
             **settings,
         )
         states = list(walk)
-        kept = [states[at] for at in _spread(len(states), frames)]
+        kept = [states[at] for at in spread(len(states), frames)]
         noisy = torch.stack([state.noisy.clamp(-1, 1).cpu() for state in kept], 1)
         return noisy, torch.stack([state.clean.clamp(-1, 1).cpu() for state in kept], 1)
 
@@ -265,9 +278,9 @@ class Diffusion(Family):
         labels = None if numbers is None else numbers * count
         made = []
         for part in fixed_parts(count, ROWS):
-            wish = make_wish(self.shape, labels, count).part(part, self.device)
+            conditions = make_conditions(self.shape, labels, count).part(part, self.device)
             noise = ImageNoise([first] * len(part), self.device, "interpolate")
-            walk = self.trajectory(noise, wish, starts[part], **settings)
+            walk = self.trajectory(noise, conditions, starts[part], **settings)
             made.append(solve(walk).clamp(-1, 1).cpu())
         return torch.cat(made)[:count]
 
@@ -282,9 +295,3 @@ def _reporting(walk: Iterator[Step], watch: Watch, done: int, total: int) -> Ite
     for at, state in enumerate(walk, done + 1):
         watch(at, total)
         yield state
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """At most ``wanted`` of ``count`` positions, equally spaced, the last one included."""
-    kept = min(count, max(1, wanted))
-    return [round((index + 1) * count / kept) - 1 for index in range(kept)]

@@ -8,8 +8,9 @@ import torch
 from mezzotint.data.dataset import Images
 from mezzotint.families.base import Family, fixed_noise
 from mezzotint.families.capabilities import Denoises
+from mezzotint.figures import new_figure, save_figure
 from mezzotint.images import to_float
-from mezzotint.inspection.findings import Findings, new_figure, save_figure
+from mezzotint.inspection.findings import Findings
 from mezzotint.noise import Level, Levels
 from mezzotint.progress import Progress
 
@@ -18,9 +19,9 @@ DRAWN = 20_000
 
 
 def log_ratio(level: Level | Levels) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-    """log10(sigma / alpha), at most 6 in size."""
+    """log10(sigma / alpha), between -3 and 3."""
     alpha, sigma = (np.asarray(part, dtype=np.float64).ravel() for part in level[:2])
-    return np.clip(np.log10(np.maximum(sigma, 1e-6) / np.maximum(alpha, 1e-6)), -6, 6)
+    return np.clip(np.log10(np.maximum(sigma, 1e-6) / np.maximum(alpha, 1e-6)), -3, 3)
 
 
 def draw_schedule(family: Family, images: Images, folder: Path, show: Progress) -> Findings:
@@ -34,7 +35,8 @@ def draw_schedule(family: Family, images: Images, folder: Path, show: Progress) 
     for name in ("alpha", "sigma"):
         steps.plot([getattr(level, name) for level in levels], marker="o", ms=3, label=name)
     steps.set(title=f"{config.process}: {config.steps} steps of {config.solver}", xlabel="step")
-    steps.set_yscale("symlog", linthresh=1)
+    if max(level.sigma for level in levels) > 1:
+        steps.set_yscale("log")
     trained = family.process.draw((torch.arange(DRAWN) + 0.5) / DRAWN)
     law.hist(log_ratio(trained), bins=60, density=True, alpha=0.5, label="drawn in training")
     visited = [float(log_ratio(level)[0]) for level in levels]

@@ -18,8 +18,10 @@ from mezzotint.similarity import psnr
 REFERENCE_STEPS = 100
 SOLVERS = ("ddim", "dpmpp-2m", "unipc", "unipc-3", "ipndm", "heun")
 STEPS = (4, 6, 8, 10, 15, 20, 30)
+FEW_STEPS = (1, 2, 4, 8)
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 COMPARED, SHOWN = 16, 8
+SPACING = "trailing"  # the others start a few steps below pure noise
 ENOUGH_DB = 40.0  # at 38 dB the Frechet distance to real images still differed
 
 
@@ -56,9 +58,11 @@ def draw_solvers(family: Family, images: Images, folder: Path, show: Progress) -
     """
     if not isinstance(family, Denoises):
         raise TypeError(f"{family.kind} does not denoise")
+    if family.config.objective == "consistency":
+        return draw_few_steps(family, folder)
     many = min(REFERENCE_STEPS, _most_steps(family))
     reference = _made(family, {"solver": "heun", "steps": many})
-    rows, settings = {f"heun {many}": reference}, []
+    rows, settings = {f"heun {many}": reference}, list[Setting]()
     pairs = [(s, n) for s in SOLVERS for n in STEPS if n <= many]
     for done, (solver, steps) in enumerate(pairs):
         made = _made(family, {"solver": solver, "steps": steps})
@@ -67,12 +71,20 @@ def draw_solvers(family: Family, images: Images, folder: Path, show: Progress) -
         rows[f"{solver} {steps}: {near:.0f} dB"] = made
         show.update(done + 1, len(pairs), note=f"{solver}, {steps} steps")
     best = recommend(settings)
-    chosen = {"solver": best.solver, "steps": best.steps}
+    chosen = {"solver": best.solver, "steps": best.steps, "spacing": SPACING}
     if family.config.classes:
         rows |= {f"guidance {w:g}": _made(family, {**chosen, "guidance": w}) for w in GUIDANCE}
-    picture = _sheet(rows, family, folder, chosen)
+    picture = _sheet(rows, family, folder, f"{best.solver} {best.steps}:")
     numbers = {"solvers": [setting._asdict() for setting in settings]}
     return Findings((picture,), numbers, chosen)
+
+
+def draw_few_steps(family: Family, folder: Path) -> Findings:
+    """``solvers.png`` of a model that samples in a step or two: no other solver fits it."""
+    rows = {
+        f"consistency {n}": _made(family, {"solver": "consistency", "steps": n}) for n in FEW_STEPS
+    }
+    return Findings((_sheet(rows, family, folder),))
 
 
 def _most_steps(family: Any) -> int:
@@ -81,14 +93,13 @@ def _most_steps(family: Any) -> int:
 
 
 def _made(family: Any, settings: dict[str, Any]) -> Tensor:
-    made: Tensor = family.sample(image_seeds(0, COMPARED), **settings)
+    made: Tensor = family.sample(image_seeds(0, COMPARED), **{"spacing": SPACING, **settings})
     return made
 
 
-def _sheet(rows: dict[str, Tensor], family: Family, folder: Path, chosen: dict[str, Any]) -> Path:
+def _sheet(rows: dict[str, Tensor], family: Family, folder: Path, chosen: str = " ") -> Path:
     series = [to_uint8(made[:SHOWN]) for made in rows.values()]
-    wanted = f"{chosen['solver']} {chosen['steps']}:"
-    captions = [f"> {name}" if name.startswith(wanted) else name for name in rows]
+    captions = [f"> {name}" if name.startswith(chosen) else name for name in rows]
     scale = max(1, round(40 / max(family.shape[1:])))
     sheet = rows_grid(series, columns=SHOWN, captions=captions, scale=scale)
     return save_image(folder / "solvers.png", np.ascontiguousarray(sheet), {"model": family.kind})

@@ -1,11 +1,10 @@
 """The history of a run as one picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mezzotint.storage.files import replace_bytes
+from mezzotint.figures import new_figure, save_figure
 
 _COUNTERS = {"images", "step", "progress", "seconds", "rate", "beta"}
 
@@ -28,18 +27,11 @@ def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> P
     names = [n for n in names if n not in _COUNTERS and not n.startswith("validation_")]
     if not names or not lines:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
-    canvas: Any = FigureCanvasAgg(figure)
+    figure = new_figure(5 * len(names), 3.6)
     figure.suptitle(title)
     for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_panel(panel, lines, name)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    replace_bytes(path, buffer.getvalue())
-    return path
+    return save_figure(figure, path)
 
 
 def _draw_panel(panel: Any, lines: Sequence[Mapping[str, Any]], name: str) -> None:

@@ -63,7 +63,7 @@ def reconstruction_sheet(family: Family, pixels: Pixels, noise: float | None = N
 
 
 def film_sheet(noisy: Tensor, clean: Tensor) -> Pixels:
-    """States above the images foreseen at them, a column a moment, a block an image.
+    """States x_t above the x_0 predicted at them, a column a moment, a block an image.
 
     Args:
         noisy, clean: (n, frames, C, H, W) in [-1, 1].
@@ -72,7 +72,7 @@ def film_sheet(noisy: Tensor, clean: Tensor) -> Pixels:
         uint8 (H', W', C).
     """
     series = [to_uint8(part.flatten(0, 1)) for part in (noisy, clean)]
-    return rows_grid(series, columns=noisy.shape[1], captions=["noisy", "foreseen"])
+    return rows_grid(series, columns=noisy.shape[1], captions=["x_t", "predicted x_0"])
 
 
 def rebuilt(family: Family, pixels: Pixels) -> Pixels:

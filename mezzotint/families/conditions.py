@@ -1,6 +1,6 @@
 """What is asked of images that are sampled: classes, a picture to start from, a mask."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +9,12 @@ from torch import Tensor
 from mezzotint.errors import UsageError, nearest
 from mezzotint.seeds import ImageNoise
 
+IMAGE_STRENGTH = 0.5
 Label = str | int | Sequence[str | int] | None
 
 
 @dataclass(frozen=True)
-class Wish:
+class Conditions:
     """What is asked of the images that are sampled together.
 
     Attributes:
@@ -32,34 +33,38 @@ class Wish:
         """How many of a sampler's steps are walked through."""
         return max(1, round(self.strength * whole))
 
-    def part(self, rows: Sequence[int], device: torch.device) -> "Wish":
-        """The wish for some of the images, on ``device``."""
+    def part(self, rows: Sequence[int], device: torch.device) -> "Conditions":
+        """The conditions of some of the images, on ``device``."""
         index = torch.tensor(rows)
         whole = (self.labels, self.image, self.mask)
         labels, image, mask = (None if t is None else t[index].to(device) for t in whole)
-        return Wish(labels, image, mask, self.strength)
+        return Conditions(labels, image, mask, self.strength)
 
 
-def make_wish(
+def make_conditions(
     shape: tuple[int, int, int],
     labels: list[int] | None,
     count: int,
     image: Tensor | None = None,
     mask: Tensor | None = None,
-    strength: float = 1.0,
-) -> Wish:
-    """A wish for ``count`` images of ``shape`` (C, H, W), checked.
+    strength: float | None = None,
+) -> Conditions:
+    """Conditions of ``count`` images of ``shape`` (C, H, W), checked.
+
+    Without a strength, half of the levels are walked through from an image, all under a mask.
 
     Raises:
         UsageError: a mask or strength without an image, a wrong strength or shape.
     """
+    if strength is None:
+        strength = 1.0 if image is None or mask is not None else IMAGE_STRENGTH
     if image is None and (mask is not None or strength != 1):
         raise UsageError("mask and strength need an image to start from", where="image")
     if not 0 < strength <= 1:
         raise UsageError(f"strength={strength}", where="strength", fix="above 0, up to 1")
     pictures = _rows(image, count, shape, "image")
     masks = _rows(mask, count, (1, *shape[1:]), "mask")
-    return Wish(None if labels is None else torch.tensor(labels), pictures, masks, strength)
+    return Conditions(None if labels is None else torch.tensor(labels), pictures, masks, strength)
 
 
 def class_numbers(seeds: Sequence[int], label: Label, classes: Sequence[str]) -> list[int] | None:
@@ -104,18 +109,6 @@ def class_number(label: str | int, classes: Sequence[str]) -> int:
     )
 
 
-def require_seeds(seeds: Iterable[int]) -> list[int]:
-    """Seeds as a list.
-
-    Raises:
-        UsageError: there are none.
-    """
-    numbers = [int(seed) for seed in seeds]
-    if not numbers:
-        raise UsageError("no seeds to sample from", where="n, seeds", fix="give at least one")
-    return numbers
-
-
 def fixed_parts(count: int, rows: int) -> Iterator[list[int]]:
     """Row numbers in parts of one size, the last padded by repeating its last row.
 
@@ -133,3 +126,9 @@ def _rows(given: Tensor | None, count: int, shape: tuple[int, ...], name: str) -
             f"{name} has the shape {tuple(given.shape)}, not ({count}, {shape})", where=name
         )
     return given.expand(count, *shape)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most ``wanted`` of ``count`` positions, equally spaced, the last one included."""
+    kept = min(count, max(1, wanted))
+    return [round((index + 1) * count / kept) - 1 for index in range(kept)]
