@@ -15,6 +15,7 @@ from mezzotint.errors import ConfigError, UsageError, nearest
 
 ConfigT = TypeVar("ConfigT")
 MAX_ITEMS = 64
+MAX_TEXTS = 100_000  # names of classes
 MOST_LETTERS = 24  # of a length of time
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -227,9 +228,10 @@ def _coerce_tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, 
         value = [part for part in re.split(r"[,\s]+", value.strip("()[] ")) if part]
     if not isinstance(value, list | tuple):
         value = [value]
-    if len(value) > MAX_ITEMS:
+    most = MAX_TEXTS if kinds[0] is str else MAX_ITEMS
+    if len(value) > most:
         raise ConfigError(
-            f"{where} has {len(value)} values", where=where, fix=f"give {MAX_ITEMS} at the most"
+            f"{where} has {len(value)} values", where=where, fix=f"give {most:,} at the most"
         )
     if kinds[-1] is not Ellipsis and len(value) != len(kinds) - kinds.count(Ellipsis):
         raise ConfigError(

@@ -1,5 +1,7 @@
 """What is done to a prediction before a solver uses it: guidance, and keeping pixels in range."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,13 @@ def threshold_dynamic(clean: Tensor, quantile: float = 0.995) -> Tensor:
     largest = torch.quantile(values.flatten(1).abs(), quantile, dim=1).clamp(min=1)
     limit = largest.view(-1, *[1] * (clean.ndim - 1))
     return (values.clamp(-limit, limit) / limit).to(clean.dtype)
+
+
+CLIPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "static": clip_static,
+    "dynamic": threshold_dynamic,
+    "none": lambda clean: clean,
+}
 
 
 def guide(cond: Tensor, uncond: Tensor, weight: float) -> Tensor:

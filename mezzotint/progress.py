@@ -2,10 +2,21 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 PLAIN_SECONDS = 10.0
+Item = TypeVar("Item")
+
+
+def counted(
+    items: Iterable[Item], watch: Callable[[int, int], None], done: int, total: int
+) -> Iterator[Item]:
+    """The items, each reported as one more than ``done`` of ``total`` before it is passed on."""
+    for at, item in enumerate(items, done + 1):
+        watch(at, total)
+        yield item
 
 
 class Progress(Protocol):

@@ -56,7 +56,9 @@ TABLE = {
     # 2: families: base, what some share, then each on its own
     "family": Group(2.0, "families.base families.capabilities"),
     "shared": Group(
-        2.1, "families families.coding families.consistency families.diffusing families.conditions"
+        2.1,
+        "families families.coding families.consistency families.diffusing families.conditions"
+        " families.groups",
     ),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop

@@ -24,15 +24,30 @@ class Denoises(Protocol):
 
     config: Any
     process: Process
+    told: Any
 
-    def denoise(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Tensor:
+    def denoise(self, noisy: Tensor, level: Level, told: Tensor | None = None) -> Tensor:
         """Clean images (N, C, H, W) seen behind noisy ones."""
         ...
 
     def squared_error(
-        self, clean: Tensor, noise: Tensor, levels: Levels, labels: Tensor | None
+        self, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
     ) -> Tensor:
         """Mean squared error of the prediction for each image: (N,)."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """Looks at the training images once, before the first step."""
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it has, or has no need to."""
+        ...
+
+    def prepare(self, images: Tensor, labels: Tensor | None) -> None:
+        """Look at images (N, C, H, W) in [-1, 1] of classes ``labels`` (N,)."""
         ...
 
 

@@ -18,13 +18,13 @@ class Conditions:
     """What is asked of the images that are sampled together.
 
     Attributes:
-        labels: (N,) int64, -1 for none; or None.
+        told: (N,) int64, what the network is told, -1 for nothing; or None.
         image: (N, C, H, W) to start from or to keep parts of, or None.
         mask: (N, 1, H, W), 1 where ``image`` is made anew, or None.
         strength: share of the levels that are walked through from ``image``.
     """
 
-    labels: Tensor | None = None
+    told: Tensor | None = None
     image: Tensor | None = None
     mask: Tensor | None = None
     strength: float = 1.0
@@ -36,14 +36,14 @@ class Conditions:
     def part(self, rows: Sequence[int], device: torch.device) -> "Conditions":
         """The conditions of some of the images, on ``device``."""
         index = torch.tensor(rows)
-        whole = (self.labels, self.image, self.mask)
-        labels, image, mask = (None if t is None else t[index].to(device) for t in whole)
-        return Conditions(labels, image, mask, self.strength)
+        whole = (self.told, self.image, self.mask)
+        told, image, mask = (None if t is None else t[index.to(t.device)].to(device) for t in whole)
+        return Conditions(told, image, mask, self.strength)
 
 
 def make_conditions(
     shape: tuple[int, int, int],
-    labels: list[int] | None,
+    told: Tensor | None,
     count: int,
     image: Tensor | None = None,
     mask: Tensor | None = None,
@@ -64,7 +64,7 @@ def make_conditions(
         raise UsageError(f"strength={strength}", where="strength", fix="above 0, up to 1")
     pictures = _rows(image, count, shape, "image")
     masks = _rows(mask, count, (1, *shape[1:]), "mask")
-    return Conditions(None if labels is None else torch.tensor(labels), pictures, masks, strength)
+    return Conditions(told, pictures, masks, strength)
 
 
 def class_numbers(seeds: Sequence[int], label: Label, classes: Sequence[str]) -> list[int] | None:

@@ -21,10 +21,11 @@ from mezzotint.noise import (
 )
 from mezzotint.solvers import SOLVERS
 
-_QUICK = {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 32}
+_QUICK = {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 32, "guidance": 1.5}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _QUICK,
     "classic": {
+        "groups": 0,
         "process": "linear",
         "prediction": "eps",
         "patch": 1,
@@ -55,6 +56,7 @@ class DiffusionConfig:
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(1, "image channels: grey, RGB or RGBA")
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
+    groups: int = option(0, "groups of alike images to tell apart (2403.00570); 0: none", 0, 4096)
     backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
     widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
@@ -95,6 +97,17 @@ class DiffusionConfig:
         require_solver(self.solver)
         _require_fitting_levels(self)
         _require_fitting_prediction(self)
+        if self.groups % max(1, len(self.classes)):
+            raise ConfigError(
+                f"{self.groups} groups cannot be shared out evenly to {len(self.classes)} classes",
+                where="groups",
+                fix=f"a multiple of {len(self.classes)}, or 0",
+            )
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of images the network is told apart: its groups, or its classes."""
+        return self.groups or len(self.classes)
 
 
 def _require_fitting_levels(config: DiffusionConfig) -> None:
@@ -171,7 +184,7 @@ def _unet(config: DiffusionConfig) -> nn.Module:
         config.widths,
         config.blocks,
         config.attention,
-        len(config.classes),
+        config.kinds,
     )
 
 
@@ -180,7 +193,7 @@ def _diffusers(config: DiffusionConfig) -> nn.Module:
 
     widths, attention = config.widths, config.attention
     return DiffusersUNet(
-        config.channels, config.size, widths, config.blocks, attention, len(config.classes)
+        config.channels, config.size, widths, config.blocks, attention, config.kinds
     )
 
 

@@ -31,21 +31,17 @@ from mezzotint.families.diffusing import (
     build_network,
     build_process,
 )
-from mezzotint.guidance import clip_static, guide, rescale_guidance, threshold_dynamic
+from mezzotint.families.groups import Told
+from mezzotint.guidance import CLIPS, guide, rescale_guidance
 from mezzotint.noise import Level, Levels, q_sample, slerp
 from mezzotint.predictions import PREDICTIONS, min_snr_weight
+from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
 from mezzotint.solvers import SOLVERS, Denoised, Step, solve
 
 ROWS = 16
 MOST_PREVIEW_STEPS = 50
 PREVIEW = {"solver": "unipc", "steps": 10, "spacing": "trailing"}
-Watch = Callable[[int, int], None]
-CLIPS: dict[str, Callable[[Tensor], Tensor]] = {
-    "static": clip_static,
-    "dynamic": threshold_dynamic,
-    "none": lambda clean: clean,
-}
 
 
 class Diffusion(Family):
@@ -69,6 +65,7 @@ class Diffusion(Family):
     ) -> None:
         super().__init__(config, **options)
         self.network = network or build_network(self.config)
+        self.told = Told(len(self.config.classes), self.config.groups, self.shape)
         self.process = build_process(self.config)
         self.prediction = PREDICTIONS[self.config.prediction]
 
@@ -94,51 +91,52 @@ class Diffusion(Family):
 
     def consistency_error(self, batch: Batch) -> Tensor:
         """Distance of predictions at two levels of one path; see :mod:`families.consistency`."""
-        labels, data_std = self._shown(batch), self.config.data_std
+        told, data_std = self._shown(batch), self.config.data_std
 
         def predict(noisy: Tensor, levels: Levels) -> Tensor:
-            output = self._output(noisy, levels, labels)
+            output = self._output(noisy, levels, told)
             return self.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
 
         return consistency_error(predict, self.process, batch)
 
     def squared_error(
-        self, clean: Tensor, noise: Tensor, levels: Levels, labels: Tensor | None
+        self, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
     ) -> Tensor:
         """Mean squared error of the prediction for each image: (N,)."""
         alpha, sigma = levels.alpha, levels.sigma
         target = self.prediction.target(clean, noise, alpha, sigma, self.config.data_std)
-        output = self._output(q_sample(clean, noise, alpha, sigma), levels, labels)
+        output = self._output(q_sample(clean, noise, alpha, sigma), levels, told)
         return (output - target).square().flatten(1).mean(1)
 
     def _shown(self, batch: Batch) -> Tensor | None:
-        """Labels with a share of them hidden."""
-        if not self.config.classes or batch.labels is None:
+        """What the network is told of a batch, a share of it hidden."""
+        told = self.told.of(batch.images, batch.labels)
+        if told is None:
             return None
         hidden = batch.noise.rand() < self.config.label_dropout
-        return torch.where(hidden, -1, batch.labels)
+        return torch.where(hidden, -1, told)
 
-    def _output(self, noisy: Tensor, levels: Levels, labels: Tensor | None) -> Tensor:
+    def _output(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
         scale = self.prediction.input_scale(levels.alpha, levels.sigma, self.config.data_std)
-        output: Tensor = self.network(noisy * scale, levels.time, labels)
+        output: Tensor = self.network(noisy * scale, levels.time, told)
         return output
 
-    def denoise(self, noisy: Tensor, level: Level, labels: Tensor | None = None) -> Tensor:
+    def denoise(self, noisy: Tensor, level: Level, told: Tensor | None = None) -> Tensor:
         """The clean images seen behind noisy ones, (N, C, H, W) both; without clipping."""
         alpha, sigma = (noisy.new_full((1, 1, 1, 1), value) for value in level[:2])
         levels = Levels(alpha, sigma, noisy.new_full((len(noisy),), level.time))
-        output = self._output(noisy, levels, labels)
+        output = self._output(noisy, levels, told)
         return self.prediction.clean(noisy, output, alpha, sigma, self.config.data_std)
 
     def guided(
-        self, noisy: Tensor, level: Level, labels: Tensor | None, config: DiffusionConfig
+        self, noisy: Tensor, level: Level, told: Tensor | None, config: DiffusionConfig
     ) -> Tensor:
         """u + w (c - u) from one forward pass of both; one plain pass where w = 1."""
         ratio = level.sigma / max(level.alpha, 1e-6)
         inside = config.guidance_low < ratio <= config.guidance_high
-        if labels is None or config.guidance == 1 or not inside:
-            return self.denoise(noisy, level, labels)
-        both = torch.cat([labels, torch.full_like(labels, -1)])
+        if told is None or config.guidance == 1 or not inside:
+            return self.denoise(noisy, level, told)
+        both = torch.cat([told, torch.full_like(told, -1)])
         wanted, plain = self.denoise(torch.cat([noisy, noisy]), level, both).chunk(2)
         mixed = guide(wanted, plain, config.guidance)
         return rescale_guidance(mixed, wanted, config.guidance_rescale)
@@ -164,7 +162,7 @@ class Diffusion(Family):
         clip = CLIPS[config.clip]
 
         def denoise(noisy: Tensor, level: Level) -> Denoised:
-            clean = clip(self.guided(noisy, level, conditions.labels, config))
+            clean = clip(self.guided(noisy, level, conditions.told, config))
             if conditions.mask is not None and conditions.image is not None:
                 clean = torch.where(conditions.mask > 0.5, clean, conditions.image)
             return Denoised(clean)
@@ -184,7 +182,7 @@ class Diffusion(Family):
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
-        watch: Watch = lambda done, total: None,
+        watch: Callable[[int, int], None] = lambda done, total: None,
         **settings: Any,
     ) -> Tensor:
         """New images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone.
@@ -206,8 +204,8 @@ class Diffusion(Family):
             UsageError: no seeds, an unknown label, a mask or strength without an image.
         """
         numbers = require_seeds(seeds)
-        labels = self.labels_of(numbers, label)
-        conditions = make_conditions(self.shape, labels, len(numbers), image, mask, strength)
+        told = self.told.asked(numbers, self.labels_of(numbers, label), image)
+        conditions = make_conditions(self.shape, told, len(numbers), image, mask, strength)
         rows = ROWS if self.device.type == "cpu" else max(1, batch)
         parts = list(fixed_parts(len(numbers), rows))
         steps = conditions.steps(int(settings.get("steps", self.config.steps)))
@@ -215,14 +213,25 @@ class Diffusion(Family):
         for index, part in enumerate(parts):
             noise = ImageNoise([numbers[row] for row in part], self.device)
             walk = self.trajectory(noise, conditions.part(part, self.device), **settings)
-            watched = _reporting(walk, watch, index * steps, len(parts) * steps)
+            watched = counted(walk, watch, index * steps, len(parts) * steps)
             made.append(solve(watched).clamp(-1, 1).cpu())
         return torch.cat(made)[: len(numbers)]
 
     def student(self) -> tuple[Family, dict[str, Any]]:
         """A copy that learns to sample in two steps, and training options for it."""
-        network = copy.deepcopy(self.network)
-        return Diffusion(override(self.config, STUDENT), network=network), dict(TUNING)
+        student = Diffusion(override(self.config, STUDENT), network=copy.deepcopy(self.network))
+        student.told.load_state_dict(self.told.state_dict())
+        return student, dict(TUNING)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the groups, if there are to be any, have been found."""
+        return self.told.groups is None or self.told.groups.fitted
+
+    def prepare(self, images: Tensor, labels: Tensor | None) -> None:
+        """Find the groups in training images (N, C, H, W) in [-1, 1] of classes ``labels``."""
+        if self.told.groups is not None:
+            self.told.groups.fit(images, labels if self.config.classes else None)
 
     @property
     def preview(self) -> dict[str, Any]:
@@ -250,8 +259,8 @@ class Diffusion(Family):
         :meth:`sample`.
         """
         numbers = require_seeds(seeds)
-        labels = self.labels_of(numbers, label)
-        conditions = make_conditions(self.shape, labels, len(numbers), image, mask, strength)
+        told = self.told.asked(numbers, self.labels_of(numbers, label), image)
+        conditions = make_conditions(self.shape, told, len(numbers), image, mask, strength)
         walk = self.trajectory(
             ImageNoise(numbers, self.device),
             conditions.part(range(len(numbers)), self.device),
@@ -274,11 +283,10 @@ class Diffusion(Family):
         ends = ImageNoise([first, second], self.device).randn(*self.shape)
         shares = torch.linspace(0, 1, count, device=self.device).view(-1, 1, 1, 1)
         starts = slerp(ends[:1], ends[1:], shares)
-        numbers = self.labels_of([first], label)
-        labels = None if numbers is None else numbers * count
+        told = self.told.asked([first] * count, self.labels_of([first] * count, label))
         made = []
         for part in fixed_parts(count, ROWS):
-            conditions = make_conditions(self.shape, labels, count).part(part, self.device)
+            conditions = make_conditions(self.shape, told, count).part(part, self.device)
             noise = ImageNoise([first] * len(part), self.device, "interpolate")
             walk = self.trajectory(noise, conditions, starts[part], **settings)
             made.append(solve(walk).clamp(-1, 1).cpu())
@@ -289,9 +297,3 @@ OBJECTIVES: dict[str, Callable[[Diffusion, Batch], Tensor]] = {
     "denoise": Diffusion.denoising_error,
     "consistency": Diffusion.consistency_error,
 }
-
-
-def _reporting(walk: Iterator[Step], watch: Watch, done: int, total: int) -> Iterator[Step]:
-    for at, state in enumerate(walk, done + 1):
-        watch(at, total)
-        yield state

@@ -60,12 +60,13 @@ def draw_losses(family: Family, images: Images, folder: Path, show: Progress) ->
     pixels = to_float(images.gather(range(count))).to(family.device)
     labels = images.labels_of(range(count)) if family.config.classes else None
     marks = None if labels is None else torch.from_numpy(labels).to(family.device)
+    told = family.told.of(pixels, marks)
     noise = fixed_noise("losses", count, family.device).randn(*family.shape)
     ratios, errors = [], []
     for step in range(LEVELS):
         share = torch.full((count,), (step + 0.5) / LEVELS, device=family.device)
         levels = family.process.draw(share)
-        errors.append(float(family.squared_error(pixels, noise, levels, marks).mean()))
+        errors.append(float(family.squared_error(pixels, noise, levels, told).mean()))
         ratios.append(float(log_ratio(levels)[0]))
         show.update(step + 1, LEVELS, note="losses by level")
     figure = new_figure(6, 3.8)

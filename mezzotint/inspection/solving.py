@@ -72,7 +72,7 @@ def draw_solvers(family: Family, images: Images, folder: Path, show: Progress) -
         show.update(done + 1, len(pairs), note=f"{solver}, {steps} steps")
     best = recommend(settings)
     chosen = {"solver": best.solver, "steps": best.steps, "spacing": SPACING}
-    if family.config.classes:
+    if family.config.kinds:
         rows |= {f"guidance {w:g}": _made(family, {**chosen, "guidance": w}) for w in GUIDANCE}
     picture = _sheet(rows, family, folder, f"{best.solver} {best.steps}:")
     numbers = {"solvers": [setting._asdict() for setting in settings]}

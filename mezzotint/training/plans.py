@@ -2,22 +2,23 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from mezzotint.config import field_names, from_dict, parse_size, split_options, to_dict
+from mezzotint.config import field_names, from_dict, override, parse_size, split_options, to_dict
 from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
+from mezzotint.families.groups import groups_for
 from mezzotint.training.recipe import Recipe
 
 DEFAULT_IMAGES = 200_000
-MEASURED = 2000
+MOST_MEASURED = 2000
 LEAST_STD = 0.01
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
 _FREE = {"checkpoint_seconds", "keep", "tensorboard"}
@@ -59,21 +60,31 @@ class Plan:
             return self.instance
         import torch
 
-        known = {"size": data.size, "channels": data.channels, "classes": data.classes}
         fields = field_names(self.kind.config_class)
-        if "data_std" in fields:
-            known["data_std"] = pixel_std(data)
-        options = {**{k: v for k, v in known.items() if k in fields}, **self.model}
+        measured = {name: look(data) for name, look in MEASURED.items() if name in fields}
+        config: Any = from_dict(self.kind.config_class, {**measured, **self.model}, self.kind.kind)
+        if "groups" in fields and "groups" not in self.model:
+            count = groups_for(len(data.train), len(config.classes))
+            config = override(config, {"groups": count})
         torch.manual_seed(self.recipe.seed)
-        return self.kind(from_dict(self.kind.config_class, options, where=self.kind.kind))
+        return self.kind(config)
 
 
 def pixel_std(data: Images) -> float:
     """Standard deviation of the pixels in [-1, 1], over at most 2,000 training images."""
     train = data.train
-    rows = np.linspace(0, len(train) - 1, min(MEASURED, len(train))).astype(int)
+    rows = np.linspace(0, len(train) - 1, min(MOST_MEASURED, len(train))).astype(int)
     spread = float(train.gather(rows).std(dtype=np.float64)) / 127.5
     return round(max(spread, LEAST_STD), 4)
+
+
+MEASURED: dict[str, Callable[[Images], Any]] = {
+    "size": lambda data: data.size,
+    "channels": lambda data: data.channels,
+    "classes": lambda data: data.classes,
+    "data_std": pixel_std,
+}
+"""Options of models that are read off the data."""
 
 
 def make_plan(family: str | Family, preset: str | None, options: Mapping[str, Any]) -> Plan:

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from mezzotint.data.dataset import Images
 from mezzotint.errors import NonFiniteError, Stopped, StorageError, TrainingError
 from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Prepares
+from mezzotint.images import to_float
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs import checkpoint
 from mezzotint.runs.folder import RunFolder
@@ -29,6 +34,7 @@ from mezzotint.training.trackers import open_tracker
 
 MAX_ROLLBACKS = 3
 SUSPECTS_SHOWN = 8
+LOOKED_AT = 10_000
 _RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
 
 
@@ -61,6 +67,8 @@ class Session:
             TrainingError: the loss stays non-finite after three roll-backs.
             StorageError, CannotCreateError: the folder cannot be written.
         """
+        if self.folder.newest_checkpoint() is None:
+            self._prepare()
         stop = StopRequest()
         feed = Feed(self.data.train, self.recipe.batch)
         self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
@@ -73,6 +81,16 @@ class Session:
             if self.trainer.progress < 1:  # a signal came, here or to another process
                 raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
             self._finish()
+
+    def _prepare(self) -> None:
+        """Let a new model look at training images, every process at the same ones."""
+        if not isinstance(self.family, Prepares) or self.family.prepared:
+            return
+        train = self.data.train
+        rows = np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int)
+        labels = train.labels_of(rows)
+        images = to_float(train.gather(rows))
+        self.family.prepare(images, None if labels is None else torch.from_numpy(labels))
 
     def _start(self) -> None:
         self.history = History(self.folder, self.recipe.log_every)
