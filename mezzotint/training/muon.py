@@ -13,31 +13,31 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 REST_RATE = 0.3
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Replace the singular values of a matrix by about 1 (Newton-Schulz, Jordan et al. 2024).
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Replace the singular values of matrices by about 1 (Newton-Schulz, Jordan et al. 2024).
 
     Every iterate is a polynomial of the Gram matrix times the input, so only the polynomial is
     iterated: the products of an m x n matrix fall from two a step to two in all.
 
     Args:
-        matrix: (m, n).
+        matrices: (k, m, n).
         steps: iterations; five bring the singular values into [0.7, 1.2].
     """
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    gram = x @ x.T
-    scale = 1 / (gram.diagonal().sum().sqrt() + 1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    gram = x @ x.mT
+    scale = 1 / (gram.diagonal(dim1=1, dim2=2).sum(1).sqrt() + 1e-7)[:, None, None]
     gram = gram * scale.square()
     whole: Tensor | None = None
     for step in range(steps):
-        part = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        part.diagonal().add_(a)
+        part = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        part.diagonal(dim1=1, dim2=2).add_(a)
         whole = part if whole is None else part @ whole
         if step + 1 < steps:
             gram = part @ gram @ part
     x = x if whole is None else (whole * scale) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 def as_matrix(tensor: Tensor) -> Tensor:
@@ -99,26 +99,31 @@ class Muon(Optimizer):
             (self._step_matrices if group["rate_scale"] == 1.0 else self._step_rest)(group, present)
 
     def _step_matrices(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        for parameter in parameters:
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            state = self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            average = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-            matrix = as_matrix(gradient.lerp(average, group["momentum"]))
-            scale = 0.2 * math.sqrt(max(matrix.shape))
-            if group["weight_decay"]:
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            direction = like_weight(orthogonalise(matrix), parameter)
-            parameter.add_(direction, alpha=-group["lr"] * scale)
+        """Matrices of one shape are orthogonalised together: many small products are slow apart."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        averages = [self._momentum(p) for p in parameters]
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+        wanted = torch._foreach_lerp(gradients, averages, group["momentum"])
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        for shape, rows in _by_shape(wanted).items():
+            made = orthogonalise(torch.stack([as_matrix(wanted[row]) for row in rows]))
+            rate = -group["lr"] * 0.2 * math.sqrt(max(shape))
+            for row, direction in zip(rows, made, strict=True):
+                parameters[row].add_(like_weight(direction, parameters[row]), alpha=rate)
+
+    def _momentum(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        average: Tensor = state["momentum"]
+        return average
 
     def _step_rest(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self.state[parameter] for parameter in parameters]
         for parameter, state in zip(parameters, states, strict=True):
             if not state:
-                state["step"] = torch.tensor(0.0)
+                state["step"] = torch.zeros((), device=parameter.device)  # where the kernel is
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
         first, second = group["betas"]
@@ -138,3 +143,12 @@ class Muon(Optimizer):
             eps=1e-8,
             maximize=False,
         )
+
+
+def _by_shape(tensors: list[Tensor]) -> dict[tuple[int, int], list[int]]:
+    """Positions of the tensors by their shape as matrices."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        rows = tensor.shape[0]
+        places.setdefault((rows, tensor.numel() // rows), []).append(place)
+    return places

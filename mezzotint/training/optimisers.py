@@ -65,7 +65,8 @@ def load_state(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Take over saved state.
 
     Moments are copied into tensors laid out as their parameter: fused kernels walk parameter and
-    moments by the same addresses, whatever layout the file had.
+    moments by the same addresses, whatever layout the file had. Counts of steps lie on the
+    parameter's device, where the fused kernels look for them.
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     for name, saved in tensors.items():
@@ -73,4 +74,8 @@ def load_state(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
         parameter = parameters[int(index)]
         entry: dict[str, Any] = optimiser.state[parameter]
         same = saved.shape == parameter.shape and saved.dim() > 0
-        entry[key] = torch.empty_like(parameter).copy_(saved) if same else saved.clone()
+        entry[key] = (
+            torch.empty_like(parameter).copy_(saved)
+            if same
+            else saved.to(parameter.device, copy=True)
+        )
