@@ -15,12 +15,12 @@ TITLE = (
 COMMON = ("mezzotint", "torch", "numpy", "pillow")
 
 
-def header(packages: Sequence[str], threads: int, pairs: int) -> str:
+def header(packages: Sequence[str], threads: int, pairs: int, device: str = "CPU, float32") -> str:
     """When, where and with what something was measured."""
     versions = ", ".join(f"{name} {_version(name)}" for name in (*COMMON, *packages))
     runs = f"median of {pairs} interleaved pairs" if pairs > 1 else "one run"
     return (
-        f"{datetime.date.today():%Y-%m-%d}; {machine()}; {threads} torch threads, CPU, float32; "
+        f"{datetime.date.today():%Y-%m-%d}; {machine()}; {threads} torch threads, {device}; "
         f"Python {platform.python_version()}, {versions}; {runs}."
     )
 

@@ -5,7 +5,7 @@ Everywhere x_t = alpha x_0 + sigma eps, with eps standard normal. A process is a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -98,13 +98,20 @@ class Table:
     """
 
     cumprod: NDArray[np.float64]
+    _placed: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def draw(self, uniform: Tensor) -> Levels:
         """Levels of uniformly drawn indices; ``uniform`` (N,) in [0, 1)."""
         last = len(self.cumprod) - 1
         index = (uniform.double() * len(self.cumprod)).long().clamp(0, last)
-        table = torch.from_numpy(self.cumprod).to(uniform.device)[index]
+        table = self._on(uniform.device)[index]
         return Levels(_column(table.sqrt()), _column((1 - table).sqrt()), index.float())
+
+    def _on(self, device: torch.device) -> Tensor:
+        """The table on a device, copied there once: a copy a step would make a GPU wait."""
+        if device not in self._placed:
+            self._placed[device] = torch.from_numpy(self.cumprod).to(device)
+        return self._placed[device]
 
     def level(self, index: int) -> Level:
         """The level of an index 0 .. T - 1."""

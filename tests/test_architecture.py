@@ -63,7 +63,11 @@ TABLE = {
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
-    "machinery": Group(3.0, "training.devices training.feeding"),
+    "machinery": Group(
+        3.0,
+        "training.devices training.feeding training.recording training.seats training.soundness",
+        open=True,
+    ),
     "runs": Group(3.1, "runs.folder"),
     "loop": Group(3.1, "training.loop"),
     "loading": Group(3.2, "runs.loading"),

@@ -94,7 +94,7 @@ class Autoencoder(Family):
 
     def players(self) -> dict[str, Player]:
         """One player: encoder and decoder together."""
-        return {"autoencoder": Player(self, self.loss)}
+        return {"autoencoder": Player(self, self.loss, recordable=True)}
 
     def loss(self, batch: Batch) -> Losses:
         """Reconstruction error of the clean images, mean over the batch."""

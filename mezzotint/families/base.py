@@ -62,12 +62,15 @@ class Player:
         loss: batch -> scalars.
         steps: optimiser steps an iteration, each on a batch of its own.
         options: optimiser settings that differ from the run's, for example ``{"lr": 2e-4}``.
+        recordable: the loss does the same work at every step: nothing in it depends on
+            ``batch.progress``, on captions or on the value of a tensor. A GPU then records it once.
     """
 
     module: nn.Module
     loss: Callable[[Batch], Losses]
     steps: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    recordable: bool = False
 
 
 class Family(nn.Module):

@@ -71,7 +71,8 @@ class Diffusion(Family):
 
     def players(self) -> dict[str, Player]:
         """One player: the network."""
-        return {"diffusion": Player(self, self.loss)}
+        steady = self.config.objective == "denoise"
+        return {"diffusion": Player(self, self.loss, recordable=steady)}
 
     def loss(self, batch: Batch) -> Losses:
         """The configured objective, a mean over the batch."""

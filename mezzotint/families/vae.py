@@ -97,7 +97,8 @@ class VAE(Family):
 
     def players(self) -> dict[str, Player]:
         """One player: encoder, decoder and the likelihood's scale."""
-        return {"vae": Player(self, self.loss)}
+        steady = self.config.beta_warmup == 0
+        return {"vae": Player(self, self.loss, recordable=steady)}
 
     def beta(self, progress: float) -> float:
         """The weight of the KL term at a share of the run."""
@@ -116,7 +117,7 @@ class VAE(Family):
         beta = self.beta(batch.progress)
         loss = -log_prob + beta * free_nats(kl, self.config.free_bits)
         report = {"reconstruction": -log_prob.detach(), "kl": kl.detach().sum(1).mean()}
-        return {"loss": loss, **report, "beta": loss.new_tensor(beta)}
+        return {"loss": loss, **report, "beta": torch.full_like(loss, beta)}
 
     def _target(self, clean: Tensor, draws: Draws) -> Tensor:
         """Pixels as the likelihood wants them: a density needs dequantised ones."""

@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from mezzotint.config import override
 from mezzotint.data.batches import Rows, share
 from mezzotint.errors import ConfigError, NonFiniteError, TrainingError
-from mezzotint.families.base import Batch, Family, Losses, Player
+from mezzotint.families.base import Batch, Family, Losses
 from mezzotint.nets.small_grids import adapt
 from mezzotint.runs.checkpoint import Checkpoint
 from mezzotint.seeds import BatchNoise, mix, seed_global
@@ -28,9 +26,12 @@ from mezzotint.storage.weights import first_non_finite
 from mezzotint.training.averaging import Average
 from mezzotint.training.devices import is_out_of_memory, make_accelerator, should_compile
 from mezzotint.training.feeding import Feed
-from mezzotint.training.optimisers import build, load_state, named_state, set_rate
+from mezzotint.training.optimisers import load_state, named_state, set_rate
 from mezzotint.training.recipe import Recipe
+from mezzotint.training.recording import record
 from mezzotint.training.schedules import rate_scale
+from mezzotint.training.seats import Seat, can_record, take_seat
+from mezzotint.training.soundness import LossWatch
 
 PROBE_STEPS = 20
 
@@ -56,30 +57,6 @@ class Record:
     losses: dict[str, Tensor]
     rate: float
     stop: bool = False
-
-
-class Turn(nn.Module):
-    """A player's loss as a module, so that accelerate can wrap it and its parameters."""
-
-    def __init__(self, player: Player) -> None:
-        super().__init__()
-        self.module = player.module
-        self.loss = player.loss
-
-    def forward(self, batch: Batch) -> Losses:
-        """The player's losses."""
-        return self.loss(batch)
-
-
-@dataclass
-class Seat:
-    """A player at work: its wrapped loss and its optimiser."""
-
-    name: str
-    player: Player
-    turn: nn.Module
-    optimiser: Optimizer
-    lr: float
 
 
 class Trainer:
@@ -111,21 +88,18 @@ class Trainer:
         if self.accelerator.device.type == "cpu":
             adapt(family)
         self.feed.to(self.accelerator.device)
-        self.seats = [self._seat(name, player) for name, player in family.players().items()]
+        self.seats = [
+            take_seat(name, player, recipe, self.accelerator)
+            for name, player in family.players().items()
+        ]
         # after the seats: wrapping for several processes moves the parameters to other memory
         self.average = Average(family, recipe.ema)
         self.images = self.step = self.rollbacks = 0
         self.seconds = 0.0
         self.micro_batch = recipe.micro_batch or recipe.batch
         self._compiled = False
+        self._watch = LossWatch(self.accelerator.device)
         self._last_rows: Rows = np.empty(0, dtype=np.int64)
-
-    def _seat(self, name: str, player: Player) -> Seat:
-        recipe = override(self.recipe, player.options)
-        parameters = [p for p in player.module.parameters() if p.requires_grad]
-        optimiser = build(parameters, recipe)
-        turn, optimiser = self.accelerator.prepare(Turn(player), optimiser)
-        return Seat(name, player, turn, optimiser, recipe.lr)
 
     @property
     def progress(self) -> float:
@@ -173,16 +147,16 @@ class Trainer:
 
     def _step(self, seat: Seat, seen: int) -> Losses:
         """One optimiser step of one player on the batch after ``seen`` images."""
-        rows = self.feed.rows(seen, mix(self.recipe.seed, self.rollbacks))
+        rows = self._rows(seen)
         while True:
             try:
-                losses = self._backward(seat, rows, seen)
+                losses = self._gradients(seat, rows, seen)
                 break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve_micro_batch(len(rows), error)
-        self._require_finite(losses["loss"], seen, rows)
+        self._require_finite(losses["loss"], seen)
         if self.recipe.clip > 0:
             self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
         faults.point("step.update")
@@ -196,6 +170,25 @@ class Trainer:
             raise TrainingError(what, fix="use smaller images or a smaller model") from error
         self.micro_batch = -(-min(self.micro_batch, batch) // 2)
         torch.cuda.empty_cache()
+
+    def _rows(self, seen: int) -> Rows:
+        return self.feed.rows(seen, mix(self.recipe.seed, self.rollbacks))
+
+    def _gradients(self, seat: Seat, rows: Rows, seen: int) -> Losses:
+        """Gradients of the whole batch: recorded once and replayed where that is possible."""
+        whole_batch = self.micro_batch >= len(rows)
+        if not (self.recipe.record and whole_batch and can_record(seat, self.accelerator)):
+            return self._backward(seat, rows, seen)
+        whole = slice(0, len(rows))
+        if seat.recording is None:
+            batch = self._batch(seat.name, rows, whole, seen)
+            seat.recording = record(lambda given: self._pass(seat, given), seat.turn, batch)
+        return seat.recording.replay(self._batch(seat.name, rows, whole, seen))
+
+    def _pass(self, seat: Seat, batch: Batch) -> Losses:
+        losses: Losses = seat.turn(batch)
+        self.accelerator.backward(losses["loss"])
+        return losses
 
     def _backward(self, seat: Seat, rows: Rows, seen: int) -> Losses:
         """Gradients of the whole batch, gathered over micro-batches and processes."""
@@ -228,12 +221,15 @@ class Trainer:
         whole = self.accelerator.reduce(torch.stack([losses[name] for name in names]), "sum")
         return dict(zip(names, whole.unbind(), strict=True))
 
-    def _require_finite(self, loss: Tensor, seen: int, rows: Rows) -> None:
+    def _require_finite(self, loss: Tensor, seen: int) -> None:
         """A loss of broken weights is the fault of the batch before, whose gradient broke them."""
-        if torch.isfinite(loss):
+        broken = self._watch.note(loss, seen)
+        if broken is None:
             return
-        self._require_finite_state(self._state_tensors())
-        raise NonFiniteError(f"the loss is {float(loss)}", seen, rows)
+        if broken == seen:
+            self._require_finite_state(self._state_tensors())
+        value = float(loss) if broken == seen else "not finite"
+        raise NonFiniteError(f"the loss is {value}", broken, self._rows(broken))
 
     def _require_finite_state(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
         for tensors in groups.values():
@@ -259,6 +255,7 @@ class Trainer:
             self._compiled = True
             for seat in self.seats:
                 seat.turn.compile()
+                seat.recording = None  # to be recorded anew from the compiled kernels
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Everything a checkpoint must hold, by file; the same on every process.
@@ -285,6 +282,7 @@ class Trainer:
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to a checkpoint."""
+        self._watch.forget()
         self.family.load_state_dict(saved.tensors["model"])
         self.average.load(saved.tensors["ema"])
         for seat in self.seats:

@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are orthogonalised before they are applied (Jordan et al. 2024)."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -145,7 +145,7 @@ class Muon(Optimizer):
         )
 
 
-def _by_shape(tensors: list[Tensor]) -> dict[tuple[int, int], list[int]]:
+def _by_shape(tensors: Sequence[Tensor]) -> dict[tuple[int, int], list[int]]:
     """Positions of the tensors by their shape as matrices."""
     places: dict[tuple[int, int], list[int]] = {}
     for place, tensor in enumerate(tensors):

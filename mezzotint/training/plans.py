@@ -21,7 +21,7 @@ DEFAULT_IMAGES = 200_000
 MOST_MEASURED = 2000
 LEAST_STD = 0.01
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
-_FREE = {"checkpoint_seconds", "keep", "tensorboard"}
+_FREE = {"checkpoint_seconds", "keep", "tensorboard", "record"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Recipe:
         "auto", "arithmetic of the networks"
     )
     compile: Literal["auto", "on", "off"] = option("auto", "torch.compile; auto: when it pays")
+    record: bool = option(True, "on a GPU, record a step as a graph once and replay it")
     flip: bool = option(False, "mirror images at random; only where a mirrored one is as good")
     log_every: int = option(25, "steps between lines of history.jsonl", low=1)
     previews: int = option(10, "sample grids over the run", low=0, high=1000)

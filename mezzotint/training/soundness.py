@@ -1,0 +1,45 @@
+"""Notices numbers that are not finite, without making a GPU wait for it at every step."""
+
+import torch
+from torch import Tensor
+
+LOOK_EVERY = {"cpu": 1, "cuda": 50}
+NONE = -1
+
+
+class LossWatch:
+    """Remembers the first batch whose loss was not finite.
+
+    On a GPU the answer stays there and is read every 50th time; by then weights may be broken, but
+    no checkpoint is, since those are looked at whole before they are written.
+
+    Args:
+        device: where the losses are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._every = LOOK_EVERY.get(device.type, 1)
+        self._first = torch.full((), NONE, dtype=torch.int64, device=device)
+        self._noted = 0
+
+    def note(self, loss: Tensor, seen: int) -> int | None:
+        """Take in the loss of the batch after ``seen`` images.
+
+        Returns:
+            The ``seen`` of the first batch that was not finite, when it is time to look; or None.
+        """
+        if self._every == 1:
+            return None if torch.isfinite(loss) else seen
+        broken = ~torch.isfinite(loss.detach()) & (self._first == NONE)
+        self._first = torch.where(broken, seen, self._first)
+        self._noted += 1
+        return self.first() if self._noted % self._every == 0 else None
+
+    def first(self) -> int | None:
+        """The ``seen`` of the first batch that was not finite, or None; waits for the device."""
+        found = int(self._first)
+        return None if found == NONE else found
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._first.fill_(NONE)
