@@ -59,6 +59,18 @@ def test_the_groups_are_in_the_first_checkpoint(tmp_path: Path) -> None:
     kit.require_equal(run, kit.reference("groups"))
 
 
+def test_a_model_that_has_seen_nothing_makes_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert kit.train("labels", run, "step.update:1").code == kit.KILLED
+    outcome = kit.call(["sample", str(run), "--out", str(tmp_path / "made.png")])
+    assert outcome.code == 66
+    assert "this model has seen 0 images" in outcome.output
+    assert "the same command resumes" in outcome.output
+    assert not (tmp_path / "made.png").exists()
+    assert kit.train("labels", run, "step.update:2").code == kit.KILLED
+    assert kit.call(["sample", str(run), "--out", str(tmp_path / "made.png")]).code == 0
+
+
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [(1, 28, 28), (3, 48, 64), (4, 20, 31), (1, 100, 37)]
 )
