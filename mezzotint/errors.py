@@ -101,7 +101,7 @@ class TrainingError(MezzotintError):
 
 
 class NonFiniteError(TrainingError):
-    """A loss or weight is NaN or infinite; ``rows`` are the training images of that step."""
+    """A loss or weight is NaN, infinite or far too large; ``rows`` are that step's images."""
 
     code = "MZ-NONFINITE"
 

@@ -60,6 +60,7 @@ TABLE = {
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups",
     ),
+    "shared walks": Group(2.15, "families.objectives families.walking"),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
@@ -92,6 +93,7 @@ NEVER = {
     # a family sees tensors and draws: no files of images, no loop, no metrics
     "family": PIXEL_SIDE,
     "shared": PIXEL_SIDE,
+    "shared walks": PIXEL_SIDE,
     "families": PIXEL_SIDE,
     # the shells call the api; below it only what reads words and prints lines
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),

@@ -111,7 +111,7 @@ def test_guidance_costs_two_rows_and_weight_one_costs_one():
 def test_labels_are_hidden_at_the_asked_rate():
     model = tiny(classes=("a", "b"), label_dropout=0.25)
     batch = Batch(torch.zeros(4000, 1, 1, 1), BatchNoise((0,), 4000), torch.ones(4000).long())
-    shown = model._shown(batch)
+    shown = model.shown(batch)
     assert float((shown == -1).float().mean()) == pytest.approx(0.25, abs=0.03)
 
 

@@ -136,3 +136,4 @@ def test_a_gpu_is_asked_seldom_and_names_the_first_broken_batch():
     at_once = LossWatch(torch.device("cpu"))
     assert at_once.note(torch.tensor(1.0), 7) is None
     assert at_once.note(torch.tensor(float("nan")), 8) == 8
+    assert at_once.note(torch.tensor(5.0), 9, ceiling=4.0) == 9

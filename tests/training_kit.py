@@ -23,18 +23,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import mezzotint
 from mezzotint.runs import checkpoint
 from mezzotint.runs.folder import RunFolder
 
 KILLED = -signal.SIGKILL
 BATCH, STEPS = 32, 14
-COMMON = {"widths": "8,16", "latent": 4, "checkpoint_seconds": 0, "previews": 2, "log_every": 3}
+COMMON = {"widths": "8,16", "checkpoint_seconds": 0, "previews": 2, "log_every": 3}
+OF_FAMILY: dict[str, dict[str, Any]] = {
+    "autoencoder": {"latent": 4},
+    "vae": {"latent": 4},
+    "diffusion": {},
+}
 ADAM = {"optimizer": "adam", "lr": 0.002, "decay": "cosine"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "denoising": ("autoencoder", {**ADAM, "corruption": "gaussian,patches", "noise": 0.3}),
     "vae": ("vae", {**ADAM, "optimizer": "adamw", "beta_warmup": 0.5, "clip": 1, "flip": True}),
     "micro": ("autoencoder", {**ADAM, "micro_batch": 12, "loss": "l1", "ema": 0.1}),
     "muon": ("vae", {"optimizer": "muon", "lr": 0.01, "likelihood": "bernoulli"}),
+}
+DIFFUSION: dict[str, tuple[str, dict[str, Any]]] = {
+    "labels": ("diffusion", {"weighting": "min-snr", "flip": True}),
+    "groups": ("diffusion", {"classes": "", "groups": 6, "micro_batch": 12}),
+    "groups-in-classes": ("diffusion", {"groups": 20, "optimizer": "adamw", "lr": 0.002}),
+    "distilling": ("diffusion", {"groups": 20, "distill": True}),
 }
 
 
@@ -70,7 +82,8 @@ class Zygote:
         self._logs = home / "logs"
         self._logs.mkdir()
         env = {**os.environ, "OMP_NUM_THREADS": "1", "MEZZOTINT_HOME": str(home / "home")}
-        env |= {"MEZZOTINT_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parent)}
+        roots = [Path(__file__).parent, Path(mezzotint.__file__).parents[1]]  # the code under test
+        env |= {"MEZZOTINT_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(map(str, roots))}
         script = [sys.executable, str(Path(__file__).with_name("training_zygote.py"))]
         self._process = subprocess.Popen(
             script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
@@ -130,13 +143,14 @@ def call(argv: list[str]) -> Outcome:
 
 def command(case: str, out: Path, **options: Any) -> list[str]:
     """The words of a training command of a case."""
-    family, own = CASES[case]
-    settings = {**COMMON, **own, **options}
+    family, own = {**CASES, **DIFFUSION}[case]
+    settings = {**COMMON, **OF_FAMILY[family], **own, **options}
+    flags = ["--distill"] if settings.pop("distill", False) else []
     steps = settings.pop("steps", STEPS)
     source = settings.pop("data", None) or data()
     batch = settings.pop("batch", BATCH)
     words = ["train", family, str(source), "--out", str(out), "--batch", str(batch)]
-    words += ["--images", str(batch * steps), "--set"]
+    words += ["--images", str(batch * steps), *flags, "--set"]
     return words + [f"{key}={value}" for key, value in settings.items()]
 
 
@@ -146,13 +160,13 @@ def training(
     """A job that trains a case.
 
     Args:
-        case: a key of ``CASES``.
+        case: a key of ``CASES`` or ``DIFFUSION``.
         out: the run folder.
         fault: a point where the process dies, ``name:count``.
         hurt: sabotages; ``curve=True`` in it lets the curve be drawn.
         options: of the run; ``steps`` and ``data`` too.
     """
-    sabotage = {"no_curve": {}, **(hurt or {})}
+    sabotage = {"no_curve": {}, "short_distilling": {}, **(hurt or {})}
     if sabotage.pop("curve", False):
         del sabotage["no_curve"]
     env = {"MEZZOTINT_FAULT": fault} if fault else {}

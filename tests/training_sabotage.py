@@ -24,6 +24,33 @@ def no_curve() -> None:
     sessions.draw_curves = lambda path, lines, title: None
 
 
+def short_distilling(images: int = 320) -> None:
+    """Distilling counts images, 32 a step, as exact resuming needs, and saves after every step."""
+    from functools import partial
+
+    from mezzotint import api
+
+    length = {"images": images, "batch": 32, "previews": 1, "checkpoint_seconds": 0}
+    api.distill = partial(api.distill, **length)
+
+
+def no_groups() -> None:
+    """Looking for groups of alike images is an error."""
+    from mezzotint.families.groups import Groups
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("the groups were known")
+
+    Groups.fit = refuse
+
+
+def broken_sampling() -> None:
+    """What a diffusion network says of a noisy image is infinite while it samples."""
+    from mezzotint.families.diffusion import Diffusion
+
+    _around(Diffusion, "denoise", lambda original, *args: original(*args) / 0)
+
+
 def signal_at(point: str, number: int, times: int = 1, pause: float = 0.0) -> None:
     """The process gets a signal at a fault point ``name:count``, again after each pause."""
     from mezzotint.storage import faults

@@ -20,10 +20,13 @@ import accelerate.state  # noqa: E402
 import matplotlib.backends.backend_agg  # noqa: E402
 import matplotlib.figure  # noqa: E402, F401
 import PIL.Image  # noqa: E402
+import sklearn.cluster  # noqa: E402
+import sklearn.decomposition  # noqa: E402, F401
 import training_sabotage  # noqa: E402
 
 import mezzotint.api  # noqa: E402
 import mezzotint.families.autoencoder  # noqa: E402
+import mezzotint.families.diffusion  # noqa: E402
 import mezzotint.families.vae  # noqa: E402, F401
 from mezzotint import cli  # noqa: E402
 

@@ -4,6 +4,7 @@ A family names its players (who is optimised, by which loss) and has some of the
 below. It sees tensors and draws only: no files of images, no loop, no metrics.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,7 @@ class Player:
         options: optimiser settings that differ from the run's, for example ``{"lr": 2e-4}``.
         recordable: the loss does the same work at every step: nothing in it depends on
             ``batch.progress``, on captions or on the value of a tensor. A GPU then records it once.
+        ceiling: a loss above this says that the weights have diverged, finite as they are.
     """
 
     module: nn.Module
@@ -71,6 +73,7 @@ class Player:
     steps: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     recordable: bool = False
+    ceiling: float = math.inf
 
 
 class Family(nn.Module):

@@ -5,6 +5,7 @@ network at random in training, which makes guidance possible (2207.12598).
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -21,7 +22,6 @@ from mezzotint.families.conditions import (
     make_conditions,
     spread,
 )
-from mezzotint.families.consistency import consistency_error
 from mezzotint.families.diffusing import (
     PRESETS,
     SAMPLING,
@@ -32,12 +32,14 @@ from mezzotint.families.diffusing import (
     build_process,
 )
 from mezzotint.families.groups import Told
-from mezzotint.guidance import CLIPS, guide, rescale_guidance
+from mezzotint.families.objectives import CEILING, OBJECTIVES
+from mezzotint.families.walking import walk
+from mezzotint.guidance import guide, rescale_guidance
 from mezzotint.noise import Level, Levels, q_sample, slerp
-from mezzotint.predictions import PREDICTIONS, min_snr_weight
+from mezzotint.predictions import PREDICTIONS
 from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
-from mezzotint.solvers import SOLVERS, Denoised, Step, solve
+from mezzotint.solvers import Step, solve
 
 ROWS = 16
 MOST_PREVIEW_STEPS = 50
@@ -72,33 +74,12 @@ class Diffusion(Family):
     def players(self) -> dict[str, Player]:
         """One player: the network."""
         steady = self.config.objective == "denoise"
-        return {"diffusion": Player(self, self.loss, recordable=steady)}
+        ceiling = CEILING if steady else math.inf
+        return {"diffusion": Player(self, self.loss, recordable=steady, ceiling=ceiling)}
 
     def loss(self, batch: Batch) -> Losses:
         """The configured objective, a mean over the batch."""
         return {"loss": OBJECTIVES[self.config.objective](self, batch).mean()}
-
-    def denoising_error(self, batch: Batch) -> Tensor:
-        """Weighted squared error of the prediction at a random level (2006.11239, eq. 14)."""
-        levels = self.process.draw(batch.noise.rand())
-        noise = batch.noise.randn(*batch.images.shape[1:])
-        error = self.squared_error(batch.images, noise, levels, self._shown(batch))
-        if self.config.weighting == "min-snr":
-            weight = min_snr_weight(
-                levels.alpha, levels.sigma, self.config.prediction, self.config.data_std
-            )
-            error = error * weight.flatten()
-        return error
-
-    def consistency_error(self, batch: Batch) -> Tensor:
-        """Distance of predictions at two levels of one path; see :mod:`families.consistency`."""
-        told, data_std = self._shown(batch), self.config.data_std
-
-        def predict(noisy: Tensor, levels: Levels) -> Tensor:
-            output = self._output(noisy, levels, told)
-            return self.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
-
-        return consistency_error(predict, self.process, batch)
 
     def squared_error(
         self, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
@@ -106,10 +87,10 @@ class Diffusion(Family):
         """Mean squared error of the prediction for each image: (N,)."""
         alpha, sigma = levels.alpha, levels.sigma
         target = self.prediction.target(clean, noise, alpha, sigma, self.config.data_std)
-        output = self._output(q_sample(clean, noise, alpha, sigma), levels, told)
+        output = self.output(q_sample(clean, noise, alpha, sigma), levels, told)
         return (output - target).square().flatten(1).mean(1)
 
-    def _shown(self, batch: Batch) -> Tensor | None:
+    def shown(self, batch: Batch) -> Tensor | None:
         """What the network is told of a batch, a share of it hidden."""
         told = self.told.of(batch.images, batch.labels)
         if told is None:
@@ -117,16 +98,18 @@ class Diffusion(Family):
         hidden = batch.noise.rand() < self.config.label_dropout
         return torch.where(hidden, -1, told)
 
-    def _output(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
+    def output(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
+        """What the network gives for noisy images, float32 whatever it computes in."""
         scale = self.prediction.input_scale(levels.alpha, levels.sigma, self.config.data_std)
-        output: Tensor = self.network(noisy * scale, levels.time, told)
-        return output
+        given = (noisy * scale).to(self.dtype)
+        output: Tensor = self.network(given, levels.time, told)
+        return output.float()
 
     def denoise(self, noisy: Tensor, level: Level, told: Tensor | None = None) -> Tensor:
         """The clean images seen behind noisy ones, (N, C, H, W) both; without clipping."""
         alpha, sigma = (noisy.new_full((1, 1, 1, 1), value) for value in level[:2])
         levels = Levels(alpha, sigma, noisy.new_full((len(noisy),), level.time))
-        output = self._output(noisy, levels, told)
+        output = self.output(noisy, levels, told)
         return self.prediction.clean(noisy, output, alpha, sigma, self.config.data_std)
 
     def guided(
@@ -149,7 +132,7 @@ class Diffusion(Family):
         start: Tensor | None = None,
         **settings: Any,
     ) -> Iterator[Step]:
-        """The states of a solver from noise to images, unclamped; all rows at once.
+        """The states of a solver from noise to images, unclamped; see :func:`walking.walk`.
 
         Args:
             noise: draws of the images.
@@ -158,21 +141,7 @@ class Diffusion(Family):
             settings: options of the configuration that differ, such as ``solver`` and ``steps``.
         """
         config = override(self.config, settings)
-        levels = build_process(config).levels(config.steps, config.spacing)
-        levels = levels[-1 - conditions.steps(config.steps) :]
-        clip = CLIPS[config.clip]
-
-        def denoise(noisy: Tensor, level: Level) -> Denoised:
-            clean = clip(self.guided(noisy, level, conditions.told, config))
-            if conditions.mask is not None and conditions.image is not None:
-                clean = torch.where(conditions.mask > 0.5, clean, conditions.image)
-            return Denoised(clean)
-
-        shape = self.shape
-        x = levels[0].sigma * (noise.randn(*shape) if start is None else start)
-        if conditions.image is not None and conditions.strength < 1:
-            x = x + levels[0].alpha * conditions.image
-        return SOLVERS[config.solver](denoise, x, levels, lambda step: noise.randn(*shape))
+        return walk(self.guided, config, noise, conditions, start)
 
     @torch.inference_mode()
     def sample(
@@ -223,6 +192,11 @@ class Diffusion(Family):
         student = Diffusion(override(self.config, STUDENT), network=copy.deepcopy(self.network))
         student.told.load_state_dict(self.told.state_dict())
         return student, dict(TUNING)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; levels and states stay float32."""
+        return next((p.dtype for p in self.network.parameters()), torch.float32)
 
     @property
     def prepared(self) -> bool:
@@ -292,9 +266,3 @@ class Diffusion(Family):
             walk = self.trajectory(noise, conditions, starts[part], **settings)
             made.append(solve(walk).clamp(-1, 1).cpu())
         return torch.cat(made)[:count]
-
-
-OBJECTIVES: dict[str, Callable[[Diffusion, Batch], Tensor]] = {
-    "denoise": Diffusion.denoising_error,
-    "consistency": Diffusion.consistency_error,
-}

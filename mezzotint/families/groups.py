@@ -63,8 +63,8 @@ class Groups(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The group (N,) int64 of each image: the nearest one, inside its class if it has one."""
-        places = (self.coarse(images) - self.mean) @ self.axes.T
-        far = torch.cdist(places, self.centres)
+        places = (self.coarse(images.float()) - self.mean.float()) @ self.axes.float().T
+        far = torch.cdist(places, self.centres.float())
         if labels is not None and self.parts > 1:
             strange = (labels[:, None] >= 0) & (labels[:, None] != self.owners)
             far = far.masked_fill(strange, torch.inf)

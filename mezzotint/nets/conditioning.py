@@ -38,7 +38,8 @@ class Conditioning(nn.Module):
 
     def forward(self, time: Tensor, label: Tensor | None = None) -> Tensor:
         """The vector each block reads its scale and shift from."""
-        made: Tensor = self.time(sinusoid(time, self.width))
+        waves = sinusoid(time, self.width).to(next(self.time.parameters()).dtype)
+        made: Tensor = self.time(waves)
         if self.label is not None:
             made = made + self.label(self._rows(time, label))
         return F.silu(made)

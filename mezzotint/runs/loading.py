@@ -27,7 +27,7 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
         modules: networks of your own, if the model was built with some.
 
     Raises:
-        MissingInputError: there is no model there.
+        MissingInputError: there is no model there, or one that has seen no image yet.
         ConfigError, DataError, RefusedError: it is damaged or not a model.
     """
     folder = Path(path)
@@ -92,10 +92,9 @@ def _from_checkpoint(run: RunFolder, modules: dict[str, Any]) -> Family:
         raise ConfigError("run.json describes no model", str(run.path), "use another copy of it")
     config: Any = from_dict(kind.config_class, options, where=str(run.path))
     saved = run.newest_checkpoint()
-    if saved is None:
-        raise MissingInputError(
-            "this run has no checkpoint yet", str(run.path), "train it: the same command resumes"
-        )
+    if saved is None or saved.state.get("images") == 0:
+        what = "this run has no checkpoint yet" if saved is None else "this model has seen 0 images"
+        raise MissingInputError(what, str(run.path), "train it: the same command resumes")
     if "ema" not in saved.tensors:
         raise DataError(
             "the checkpoint holds no averaged weights", str(saved.path), "use another copy of it"

@@ -114,7 +114,7 @@ class Trainer:
         The clock of a time budget runs on while the consumer works.
 
         Raises:
-            NonFiniteError: a loss is NaN or infinite; the weights of this iteration are unusable.
+            NonFiniteError: a loss is NaN, infinite or too large; the weights are unusable.
         """
         clock = time.perf_counter()
         while self.progress < 1:
@@ -156,7 +156,7 @@ class Trainer:
                 if not is_out_of_memory(error):
                     raise
                 self._halve_micro_batch(len(rows), error)
-        self._require_finite(losses["loss"], seen)
+        self._require_sound(losses["loss"], seen, seat.player.ceiling)
         if self.recipe.clip > 0:
             self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
         faults.point("step.update")
@@ -221,14 +221,14 @@ class Trainer:
         whole = self.accelerator.reduce(torch.stack([losses[name] for name in names]), "sum")
         return dict(zip(names, whole.unbind(), strict=True))
 
-    def _require_finite(self, loss: Tensor, seen: int) -> None:
+    def _require_sound(self, loss: Tensor, seen: int, ceiling: float) -> None:
         """A loss of broken weights is the fault of the batch before, whose gradient broke them."""
-        broken = self._watch.note(loss, seen)
+        broken = self._watch.note(loss, seen, ceiling)
         if broken is None:
             return
         if broken == seen:
             self._require_finite_state(self._state_tensors())
-        value = float(loss) if broken == seen else "not finite"
+        value = f"{float(loss):.4g}" if broken == seen else "too large or not finite"
         raise NonFiniteError(f"the loss is {value}", broken, self._rows(broken))
 
     def _require_finite_state(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:

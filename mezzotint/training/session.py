@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mezzotint.data.dataset import Images
-from mezzotint.errors import NonFiniteError, Stopped, StorageError, TrainingError
+from mezzotint.errors import DataError, NonFiniteError, Stopped, StorageError, TrainingError
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Prepares
 from mezzotint.images import to_float
@@ -161,7 +161,7 @@ class Session:
         return record.progress * self.recipe.previews >= self._previews + 1 or record.progress >= 1
 
     def _look(self, record: Record) -> dict[str, float]:
-        """Validation numbers and pictures of the averaged model; a full disk costs a warning."""
+        """Validation numbers and pictures of the averaged model; a failure costs a warning."""
         self._previews = int(record.progress * self.recipe.previews)
         if first_non_finite(self.trainer.average.tensors) is not None:
             return {}  # the step after this, or the checkpoint, will find out and roll back
@@ -170,7 +170,7 @@ class Session:
             try:
                 draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
                 faults.point("sample.done")
-            except StorageError as error:
+            except (StorageError, DataError) as error:
                 self.show.say(f"warning: a preview was not written: {error.what}")
             losses = validation_losses(self.family, self.data.held_out)
             self.family.train()

@@ -1,4 +1,6 @@
-"""Notices numbers that are not finite, without making a GPU wait for it at every step."""
+"""Notices losses that say a run is lost, without making a GPU wait for it at every step."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -8,7 +10,7 @@ NONE = -1
 
 
 class LossWatch:
-    """Remembers the first batch whose loss was not finite.
+    """Remembers the first batch whose loss was not finite, or above what the player allows.
 
     On a GPU the answer stays there and is read every 50th time; by then weights may be broken, but
     no checkpoint is, since those are looked at whole before they are written.
@@ -22,21 +24,22 @@ class LossWatch:
         self._first = torch.full((), NONE, dtype=torch.int64, device=device)
         self._noted = 0
 
-    def note(self, loss: Tensor, seen: int) -> int | None:
-        """Take in the loss of the batch after ``seen`` images.
+    def note(self, loss: Tensor, seen: int, ceiling: float = math.inf) -> int | None:
+        """Take in the loss of the batch after ``seen`` images; above ``ceiling`` it is broken.
 
         Returns:
-            The ``seen`` of the first batch that was not finite, when it is time to look; or None.
+            The ``seen`` of the first broken batch, when it is time to look; or None.
         """
+        sound = torch.isfinite(loss.detach()) & (loss.detach() <= ceiling)
         if self._every == 1:
-            return None if torch.isfinite(loss) else seen
-        broken = ~torch.isfinite(loss.detach()) & (self._first == NONE)
+            return None if sound else seen
+        broken = ~sound & (self._first == NONE)
         self._first = torch.where(broken, seen, self._first)
         self._noted += 1
         return self.first() if self._noted % self._every == 0 else None
 
     def first(self) -> int | None:
-        """The ``seen`` of the first batch that was not finite, or None; waits for the device."""
+        """The ``seen`` of the first broken batch, or None; waits for the device."""
         found = int(self._first)
         return None if found == NONE else found
 
