@@ -125,6 +125,7 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     """
     rows = first.flatten(1).double(), second.flatten(1).double()
     scale = rows[0].shape[1] ** 0.5
-    across = torch.cdist(*rows, compute_mode="donot_use_mm_for_euclid_dist").mean()
-    inside = [torch.cdist(r, r, compute_mode="donot_use_mm_for_euclid_dist").mean() for r in rows]
-    return (2 * across - inside[0] - inside[1]) / scale
+    across = torch.cdist(*rows, compute_mode="use_mm_for_euclid_dist").mean()
+    inside = [torch.cdist(r, r, compute_mode="use_mm_for_euclid_dist").mean() for r in rows]
+    distance: Tensor = (2 * across - inside[0] - inside[1]) / scale
+    return distance

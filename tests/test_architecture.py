@@ -44,7 +44,7 @@ TABLE = {
     "numbers": Group(
         1.0,
         "corruptions likelihoods similarity training.averaging guidance noise predictions solvers"
-        " adversarial",
+        " adversarial augmentations",
         open=True,
     ),
     "weights": Group(1.0, "storage.weights"),
