@@ -43,7 +43,8 @@ TABLE = {
     "metrics": Group(1.0, "metrics.*", open=True),
     "numbers": Group(
         1.0,
-        "corruptions likelihoods similarity training.averaging guidance noise predictions solvers",
+        "corruptions likelihoods similarity training.averaging guidance noise predictions solvers"
+        " adversarial augmentations",
         open=True,
     ),
     "weights": Group(1.0, "storage.weights"),
