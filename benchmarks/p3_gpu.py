@@ -99,7 +99,9 @@ def speed(take: Stepper, batch: int, steps: int) -> float:
 def throughput(widths: tuple[int, ...], batch: int, home: Path) -> list[str]:
     """Rows of the table for one network."""
     torch.manual_seed(0)
-    ours = trainer(mz.Diffusion(**{**OPTIONS, "widths": widths}), batch, lr=1e-4, ema=0.05, compile="off")
+    ours = trainer(
+        mz.Diffusion(**{**OPTIONS, "widths": widths}), batch, lr=1e-4, ema=0.05, compile="off"
+    )
     peers = {f"{workers} workers": script(widths, batch, workers, home) for workers in (0, 8)}
     sides = {"ours": ours, **peers}
     found: dict[str, list[float]] = {name: [] for name in sides}

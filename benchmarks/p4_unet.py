@@ -1,4 +1,4 @@
-"""P4: training our U-Net against lucidrains' at equal parameters and FLOPs, each in its own loop."""
+"""P4: training our U-Net against lucidrains' at equal size and FLOPs, each in its own loop."""
 
 import itertools
 import shutil
@@ -24,10 +24,10 @@ THEIRS: dict[str, Any] = {"dim": 32, "dim_mults": (1, 2, 4), "channels": 1}
 NOTES = """
 Images a second of training on Fashion-MNIST at 32 px, epsilon prediction, uniform t of 1000, Adam,
 clipping at 1. Ours is the whole `mezzotint.train(...)` with validation, averaging, checkpoints and
-history. The peer is `denoising_diffusion_pytorch.Unet` in the loop of its Trainer: PIL files through
-a DataLoader with the two workers its Trainer would take here, Adam (0.9, 0.99), `loss.item()` every
-step, `ema_pytorch.EMA` every ten steps, nothing sampled or saved. `parameters` and `MFLOP` (forward
-pass of one image, counted by torch's FlopCounterMode) must agree within 5%.
+history. The peer is `denoising_diffusion_pytorch.Unet` in the loop of its Trainer: PIL files
+through a DataLoader with the two workers its Trainer would take here, Adam (0.9, 0.99),
+`loss.item()` every step, `ema_pytorch.EMA` every ten steps, nothing sampled or saved. `parameters`
+and `MFLOP` (forward pass of one image, counted by torch's FlopCounterMode) must agree within 5%.
 """
 
 
