@@ -51,7 +51,7 @@ TABLE = {
     "optimisation": Group(
         1.0,
         "training training.recipe training.muon training.optimisers training.schedules"
-        " training.signals",
+        " training.few_images training.signals",
         open=True,
     ),
     # 2: families: base, what some share, then each on its own

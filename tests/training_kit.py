@@ -45,7 +45,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 DIFFUSION: dict[str, tuple[str, dict[str, Any]]] = {
     "labels": ("diffusion", {"weighting": "min-snr", "flip": True}),
     "groups": ("diffusion", {"classes": "", "groups": 6, "micro_batch": 12}),
-    "groups-in-classes": ("diffusion", {"groups": 20, "optimizer": "adamw", "lr": 0.002}),
+    "groups-in-classes": (
+        "diffusion",
+        {"groups": 20, "jitter": 0.2, "optimizer": "adamw", "lr": 0.002},
+    ),
     "distilling": ("diffusion", {"groups": 20, "distill": True}),
 }
 

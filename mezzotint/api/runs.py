@@ -68,9 +68,9 @@ def train(
     show = progress or Silent()
     plan = make_plan(family, preset, options)
     images = open_images(data, plan.size, plan.channels, show)
-    model = plan.build(images)
+    model, recipe = plan.build(images), plan.recipe_for(images)
     folder = RunFolder(Path(out) if out else default_folder(model.kind, images.spec))
-    header = run_header(model, plan.recipe, images)
+    header = run_header(model, recipe, images)
     if folder.exists():
         require_same(folder.header(), header, str(folder.path))
     for line in images.describe():
@@ -78,7 +78,7 @@ def train(
     if folder.finished():
         show.say(f"{folder.path} is finished already")
         return Run(load_model(folder.path), folder.path)
-    Session(model, images, plan.recipe, folder, header, show).run()
+    Session(model, images, recipe, folder, header, show).run()
     return Run(model, folder.path)
 
 

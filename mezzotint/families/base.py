@@ -91,6 +91,8 @@ class Family(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     sampling: ClassVar[frozenset[str]] = frozenset()
     """Names of what ``sample`` takes besides seeds and batch."""
+    copies: ClassVar[bool] = False
+    """Whether it learns few images by heart: they are shifted then, and a long run warns."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__()

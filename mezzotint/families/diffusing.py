@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": _QUICK,
     "classic": {
         "groups": 0,
+        "jitter": 0.0,
         "process": "linear",
         "prediction": "eps",
         "patch": 1,

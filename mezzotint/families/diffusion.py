@@ -58,6 +58,7 @@ class Diffusion(Family):
     config_class: ClassVar[type] = DiffusionConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = SAMPLING
+    copies: ClassVar[bool] = True
 
     def __init__(
         self,

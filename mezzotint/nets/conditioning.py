@@ -70,6 +70,12 @@ class Film(nn.Module):
         return out
 
 
+def head_count(width: int) -> int:
+    """The largest number of equal heads at least ``HEAD_WIDTH`` wide, or one."""
+    most = max(1, width // HEAD_WIDTH)
+    return next(heads for heads in range(most, 0, -1) if width % heads == 0)
+
+
 class Attention(nn.Module):
     """x + attention from the grid to itself, or to a sequence of tokens (1706.03762).
 
@@ -83,7 +89,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, tokens: int = 0) -> None:
         super().__init__()
-        self.heads = max(1, width // HEAD_WIDTH)
+        self.heads = head_count(width)
         self.norm = nn.GroupNorm(math.gcd(8, width), width)
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(tokens or width, 2 * width, bias=False)

@@ -20,6 +20,26 @@ def normalise(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).div(127.5).sub_(1.0)
 
 
+def shifted(images: Tensor, uniform: Tensor, share: float) -> Tensor:
+    """Images moved by whole pixels, the edge mirrored into what comes free.
+
+    Args:
+        images: (N, C, H, W).
+        uniform: (N, 2) in [0, 1); decides how far down and right.
+        share: the farthest move as a share of a side; at least a pixel.
+    """
+    for axis in (2, 3):
+        side = images.shape[axis]
+        most = min(max(1, round(share * side)), side - 1)
+        moves = (uniform[:, axis - 2] * (2 * most + 1)).long() - most
+        wanted = torch.arange(side, device=images.device) - moves[:, None]
+        inside = side - 1 - (side - 1 - wanted.abs()).abs()
+        shape = [len(images), 1, 1, 1]
+        shape[axis] = side
+        images = images.gather(axis, inside.view(shape).expand_as(images))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 class Feed:
     """Batches of one set of images.
 
@@ -55,9 +75,11 @@ class Feed:
             return normalise(self._resident[index])
         return normalise(torch.from_numpy(self.images.gather(rows)).to(self._device))
 
-    def batch(self, rows: Rows, noise: Draws, flip: bool = False) -> Batch:
-        """Rows as a batch; ``flip`` mirrors half of the images."""
+    def batch(self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0) -> Batch:
+        """Rows as a batch; ``flip`` mirrors half of the images, ``jitter`` moves each a little."""
         images = self.pixels(rows)
+        if jitter > 0:
+            images = shifted(images, noise.rand(2), jitter)
         if flip:
             mirrored = noise.rand().view(-1, 1, 1, 1) < 0.5
             images = torch.where(mirrored, images.flip(-1), images)

@@ -211,7 +211,7 @@ class Trainer:
     def _batch(self, player: str, rows: Rows, part: slice, seen: int) -> Batch:
         key = ("train", self.recipe.seed, self.rollbacks, seen, player)
         noise = BatchNoise(key, len(rows), part.start, part.stop, self.accelerator.device)
-        batch = self.feed.batch(rows[part], noise, flip=self.recipe.flip)
+        batch = self.feed.batch(rows[part], noise, self.recipe.flip, self.recipe.jitter or 0.0)
         return replace(batch, progress=self.progress)
 
     def _summed(self, losses: Losses) -> Losses:

@@ -15,6 +15,7 @@ from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
 from mezzotint.families.groups import groups_for
+from mezzotint.training.few_images import default_jitter
 from mezzotint.training.recipe import Recipe
 
 DEFAULT_IMAGES = 200_000
@@ -53,6 +54,13 @@ class Plan:
         if self.instance is not None:
             return int(self.instance.config.channels)
         return int(self.model["channels"]) if "channels" in self.model else None
+
+    def recipe_for(self, data: Images) -> Recipe:
+        """The recipe with what the number of images decides."""
+        if self.recipe.jitter is not None:
+            return self.recipe
+        jitter = default_jitter(len(data.train)) if self.kind.copies else 0.0
+        return override(self.recipe, {"jitter": jitter})
 
     def build(self, data: Images) -> Family:
         """The model for this data, with weights that depend on the seed alone."""

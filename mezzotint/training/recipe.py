@@ -29,6 +29,9 @@ class Recipe:
     compile: Literal["auto", "on", "off"] = option("auto", "torch.compile; auto: when it pays")
     record: bool = option(True, "on a GPU, record a step as a graph once and replay it")
     flip: bool = option(False, "mirror images at random; only where a mirrored one is as good")
+    jitter: float | None = option(
+        None, "largest random shift, share of a side; none: 1/16 for few images (diffusion)", 0, 0.5
+    )
     log_every: int = option(25, "steps between lines of history.jsonl", low=1)
     previews: int = option(10, "sample grids over the run", low=0, high=1000)
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints", low=0)

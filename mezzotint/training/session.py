@@ -25,6 +25,7 @@ from mezzotint.training.cards import model_card
 from mezzotint.training.curves import draw_curves
 from mezzotint.training.devices import together
 from mezzotint.training.feeding import Feed
+from mezzotint.training.few_images import copying
 from mezzotint.training.history import History
 from mezzotint.training.loop import Record, Trainer
 from mezzotint.training.previews import draw_previews, validation_losses
@@ -35,6 +36,7 @@ from mezzotint.training.trackers import open_tracker
 MAX_ROLLBACKS = 3
 SUSPECTS_SHOWN = 8
 LOOKED_AT = 10_000
+PACE_KNOWN = 0.01  # share of a run after which its length in images is foreseen
 _RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
 
 
@@ -148,6 +150,7 @@ class Session:
 
     def _log(self, record: Record) -> None:
         extra = self._look(record) if self._preview_due(record) else {}
+        self._warn_of_copying(record)
         line = self.history.write(record, extra)
         self.tracker(line)
         self.folder.beat()
@@ -156,6 +159,15 @@ class Session:
         note = f"loss {line.get('loss', next(iter(record.losses.values()))):.5g}"
         note = f"{note}  {speed:,.0f} images/s"
         self.show.update(record.progress, 1.0, note, left)
+
+    def _warn_of_copying(self, record: Record) -> None:
+        """Once, when the pace shows how often the images will be seen."""
+        if self._warned or not self.family.copies or record.progress < PACE_KNOWN:
+            return
+        warning = copying(len(self.data.train), record.images / record.progress)
+        if warning:
+            self.show.say(warning)
+            self._warned = True
 
     def _preview_due(self, record: Record) -> bool:
         return record.progress * self.recipe.previews >= self._previews + 1 or record.progress >= 1
@@ -255,6 +267,7 @@ class Session:
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
+    _warned = False
     _saved_at = 0.0
     _saved_images = -1
 
