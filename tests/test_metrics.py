@@ -344,12 +344,12 @@ def test_what_is_no_set_of_vectors_is_refused(rows: np.ndarray) -> None:
 
 
 def test_too_few_or_unlike_vectors_are_refused() -> None:
-    rows = cloud(0, 5, 3)
+    rows = cloud(0, 9, 3)
     for call in (frechet, kernel_distance, prdc, nearest):
         with pytest.raises(ValueError, match="vectors of 3 and of 2"):
             call(rows, rows[:, :2])
     with pytest.raises(ValueError, match="at least 6"):
-        prdc(rows, rows, 5)
+        prdc(rows[:5], rows, 5)
     with pytest.raises(ValueError, match="zero"):
         vendi(np.zeros((4, 2)))
 
