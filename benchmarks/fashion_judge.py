@@ -84,5 +84,4 @@ def distance(net: Lenet, pixels: np.ndarray, reference: np.ndarray) -> float:
 def coverage(net: Lenet, pixels: np.ndarray, reference: np.ndarray) -> float:
     """Share of real images near which a sample lies, equal numbers of both, k = 5."""
     rows = np.linspace(0, len(reference) - 1, len(pixels)).astype(int)
-    made = torch.from_numpy(look(net, pixels)[0])
-    return prdc(torch.from_numpy(reference[rows]), made).coverage
+    return prdc(reference[rows], look(net, pixels)[0]).coverage
