@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from mezzotint.nets.conditioning import Attention, Conditioning, Film, sinusoid
+from mezzotint.nets.conditioning import (
+    HEAD_WIDTH,
+    Attention,
+    Conditioning,
+    Film,
+    head_count,
+    sinusoid,
+)
 from mezzotint.nets.unet import UNet
 
 
@@ -104,3 +111,11 @@ def test_attention_is_that_of_torch():
 def test_conditioning_depends_on_every_label():
     made = Conditioning(8, 16, 2)(torch.zeros(3), torch.tensor([0, 1, -1]))
     assert len({tuple(row.tolist()) for row in made}) == 3
+
+
+@pytest.mark.parametrize("width", range(8, 264, 8))
+def test_attention_heads_share_any_width_equally(width):
+    heads = head_count(width)
+    assert width % heads == 0
+    assert heads == 1 or width // heads >= HEAD_WIDTH
+    assert Attention(width)(torch.zeros(1, width, 2, 2)).shape == (1, width, 2, 2)
