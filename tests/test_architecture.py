@@ -59,14 +59,15 @@ TABLE = {
     "shared": Group(
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
-        " families.groups",
+        " families.groups families.contending",
     ),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
     "machinery": Group(
         3.0,
-        "training.devices training.feeding training.recording training.seats training.soundness",
+        "training.devices training.feeding training.recording training.records training.seats"
+        " training.soundness",
         open=True,
     ),
     "runs": Group(3.1, "runs.folder"),

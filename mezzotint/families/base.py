@@ -40,6 +40,7 @@ class Batch:
         labels: (N,) int64, -1 where there is none, or None.
         captions: one text or None an image, or None.
         progress: share of the run that is done, 0 to 1.
+        turn: optimiser steps this player has taken before.
     """
 
     images: Tensor
@@ -47,6 +48,7 @@ class Batch:
     labels: Tensor | None = None
     captions: Sequence[str | None] | None = None
     progress: float = 1.0
+    turn: int = 0
 
 
 Losses = dict[str, Tensor]
@@ -60,17 +62,26 @@ class Player:
     Attributes:
         module: holds the parameters this player may change.
         loss: batch -> scalars.
-        steps: optimiser steps an iteration, each on a batch of its own.
+        steps: optimiser steps an iteration, each on a batch of its own; or what says how many,
+            asked before each iteration. It may look at the model's tensors only, so that a resumed
+            run gives the same answers.
         options: optimiser settings that differ from the run's, for example ``{"lr": 2e-4}``.
         recordable: the loss does the same work at every step: nothing in it depends on
-            ``batch.progress``, on captions or on the value of a tensor. A GPU then records it once.
+            ``batch.progress``, ``batch.turn``, on captions or on the value of a tensor. A GPU then
+            records it once.
+        compilable: torch.compile can take the loss; it cannot take a derivative of a derivative.
     """
 
     module: nn.Module
     loss: Callable[[Batch], Losses]
-    steps: int = 1
+    steps: int | Callable[[], int] = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     recordable: bool = False
+    compilable: bool = True
+
+    def turns(self) -> int:
+        """Steps of the iteration that is about to start."""
+        return self.steps() if callable(self.steps) else self.steps
 
 
 class Family(nn.Module):
@@ -88,6 +99,10 @@ class Family(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     sampling: ClassVar[frozenset[str]] = frozenset()
     """Names of what ``sample`` takes besides seeds and batch."""
+    unaveraged: ClassVar[tuple[str, ...]] = ()
+    """How the names of tensors begin that keep their last values instead of an average."""
+    shown: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    """What a line of progress tells: label -> quantity."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__()
