@@ -57,11 +57,13 @@ class Objective:
         critic: (real, fake) outputs -> scalar.
         generator: (real, fake) outputs -> scalar.
         pairs: the generator's loss looks at real images too.
+        absolute: the critic's loss changes when a number is added to all outputs.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
     pairs: bool = False
+    absolute: bool = True
 
 
 OBJECTIVES = {
@@ -69,8 +71,12 @@ OBJECTIVES = {
         non_saturating_critic, lambda real, fake: non_saturating_generator(fake)
     ),
     "hinge": Objective(hinge_critic, lambda real, fake: wasserstein_generator(fake)),
-    "wasserstein": Objective(wasserstein_critic, lambda real, fake: wasserstein_generator(fake)),
-    "relativistic": Objective(relativistic_critic, relativistic_generator, pairs=True),
+    "wasserstein": Objective(
+        wasserstein_critic, lambda real, fake: wasserstein_generator(fake), absolute=False
+    ),
+    "relativistic": Objective(
+        relativistic_critic, relativistic_generator, pairs=True, absolute=False
+    ),
 }
 
 

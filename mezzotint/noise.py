@@ -85,6 +85,22 @@ def slerp(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     return mixed / torch.sin(angle)
 
 
+def truncate(z: Tensor, bound: float) -> Tensor:
+    """Normal numbers as if drawn within +-bound, each a rising function of itself (1809.11096).
+
+    A number becomes the one of equal quantile in the truncated distribution, so that a seed keeps
+    its image as the bound changes; 0 leaves all as they are.
+    """
+    if bound <= 0:
+        return z
+    low, high = torch.special.ndtr(
+        torch.tensor([-bound, bound], dtype=torch.float64, device=z.device)
+    )
+    share = low + torch.special.ndtr(z.double()) * (high - low)
+    kept: Tensor = torch.special.ndtri(share).clamp(-bound, bound)
+    return kept.to(z.dtype)
+
+
 def _column(values: Tensor) -> Tensor:
     return values.float().view(-1, 1, 1, 1)
 

@@ -62,9 +62,11 @@ def test_extreme_logits_stay_finite(name):
     assert torch.isfinite(objective.generator(real, fake))
 
 
-def test_only_pairs_matter_to_the_relativistic_loss():
-    moved = adv.relativistic_critic(REAL + 7, FAKE + 7)
-    torch.testing.assert_close(moved, adv.relativistic_critic(REAL, FAKE))
+@pytest.mark.parametrize("name", adv.OBJECTIVES)
+def test_the_zero_of_outputs_matters_where_it_is_said_to(name):
+    objective = adv.OBJECTIVES[name]
+    moved, plain = objective.critic(REAL + 7, FAKE + 7), objective.critic(REAL, FAKE)
+    assert bool((moved - plain).abs() > 0.1) == objective.absolute
 
 
 class Critic(nn.Module):

@@ -59,7 +59,7 @@ TABLE = {
     "shared": Group(
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
-        " families.groups",
+        " families.groups families.contending",
     ),
     "shared walks": Group(2.15, "families.objectives families.walking"),
     "families": Group(2.2, "families.*"),
@@ -67,7 +67,8 @@ TABLE = {
     "checkpoints": Group(3.0, "runs runs.checkpoint"),
     "machinery": Group(
         3.0,
-        "training.devices training.feeding training.recording training.seats training.soundness",
+        "training.devices training.feeding training.recording training.records training.seats"
+        " training.soundness",
         open=True,
     ),
     "runs": Group(3.1, "runs.folder"),

@@ -23,8 +23,9 @@ SMALL = {
     "autoencoder": CODER,
     "vae": CODER,
     "diffusion": {"widths": (8, 16), "blocks": 1, "steps": 3, "classes": ("a", "b")},
+    "gan": {"widths": (8, 16), "latent": 6, "classes": ("a", "b")},
 }
-TYPED = {"autoencoder": "latent", "vae": "latent", "diffusion": "steps"}
+TYPED = {"autoencoder": "latent", "vae": "latent", "diffusion": "steps", "gan": "latent"}
 
 
 def small(name: str, size=(16, 16), channels=1, **options) -> Family:

@@ -9,6 +9,7 @@ FAMILIES = {
     "autoencoder": "autoencoder:Autoencoder",
     "vae": "vae:VAE",
     "diffusion": "diffusion:Diffusion",
+    "gan": "gan:GAN",
 }
 
 

@@ -41,6 +41,7 @@ class Batch:
         labels: (N,) int64, -1 where there is none, or None.
         captions: one text or None an image, or None.
         progress: share of the run that is done, 0 to 1.
+        turn: optimiser steps this player has taken before.
     """
 
     images: Tensor
@@ -48,6 +49,7 @@ class Batch:
     labels: Tensor | None = None
     captions: Sequence[str | None] | None = None
     progress: float = 1.0
+    turn: int = 0
 
 
 Losses = dict[str, Tensor]
@@ -61,19 +63,28 @@ class Player:
     Attributes:
         module: holds the parameters this player may change.
         loss: batch -> scalars.
-        steps: optimiser steps an iteration, each on a batch of its own.
+        steps: optimiser steps an iteration, each on a batch of its own; or what says how many,
+            asked before each iteration. It may look at the model's tensors only, so that a resumed
+            run gives the same answers.
         options: optimiser settings that differ from the run's, for example ``{"lr": 2e-4}``.
         recordable: the loss does the same work at every step: nothing in it depends on
-            ``batch.progress``, on captions or on the value of a tensor. A GPU then records it once.
+            ``batch.progress``, ``batch.turn``, on captions or on the value of a tensor. A GPU then
+            records it once.
         ceiling: a loss above this says that the weights have diverged, finite as they are.
+        compilable: torch.compile can take the loss; it cannot take a derivative of a derivative.
     """
 
     module: nn.Module
     loss: Callable[[Batch], Losses]
-    steps: int = 1
+    steps: int | Callable[[], int] = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     recordable: bool = False
     ceiling: float = math.inf
+    compilable: bool = True
+
+    def turns(self) -> int:
+        """Steps of the iteration that is about to start."""
+        return self.steps() if callable(self.steps) else self.steps
 
 
 class Family(nn.Module):
@@ -93,6 +104,10 @@ class Family(nn.Module):
     """Names of what ``sample`` takes besides seeds and batch."""
     copies: ClassVar[bool] = False
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
+    unaveraged: ClassVar[tuple[str, ...]] = ()
+    """How the names of tensors begin that keep their last values instead of an average."""
+    headline: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    """What a line of progress tells: label -> quantity."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__()

@@ -52,6 +52,15 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """Holds statistics that belong to its weights and have to be taken anew for averaged ones."""
+
+    def settle(self) -> None:
+        """Take them anew, in place, the same way every time."""
+        ...
+
+
+@runtime_checkable
 class Distils(Protocol):
     """Can teach a copy of itself to sample in a step or two."""
 

@@ -4,8 +4,9 @@ Residual networks on a patchified grid, made to learn in minutes on a CPU. Both 
 nothing. Images of any size are padded to the multiple the halvings need, or cropped from it.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -66,14 +67,15 @@ class Projection(nn.Module):
         width: channels of the features.
         cells: how many cells their grid has.
         classes: 0: no classes.
+        bias: of the linear output.
 
     Shapes: (N, width, h, w), label (N,) or None -> (N,).
     """
 
-    def __init__(self, width: int, cells: int, classes: int) -> None:
+    def __init__(self, width: int, cells: int, classes: int, bias: bool = True) -> None:
         super().__init__()
         self.flatten = nn.Flatten()
-        self.linear = nn.Linear(width * cells, 1)
+        self.linear = nn.Linear(width * cells, 1, bias)
         self.classes = Classes(classes, width) if classes else None
 
     def forward(self, features: Tensor, label: Tensor | None) -> Tensor:
@@ -173,7 +175,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """A residual critic without any norm across images, so that penalties see each one alone.
 
-    Args and shapes: as of :class:`Generator`, the other way: images, label -> (N,).
+    Args and shapes: as of :class:`Generator`, the other way: images, label -> (N,). ``bias`` is of
+    the output, for losses to which its zero matters.
     """
 
     def __init__(
@@ -185,6 +188,7 @@ class Critic(nn.Module):
         blocks: int = 1,
         classes: int = 0,
         norm: Norm = "none",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
@@ -195,7 +199,8 @@ class Critic(nn.Module):
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
         self.levels = nn.ModuleList(map(level, widths))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
-        self.head = Projection(widths[-1], math.prod(cells_of(size, self.multiple)), classes)
+        cells = math.prod(cells_of(size, self.multiple))
+        self.head = Projection(widths[-1], cells, classes, bias)
         initialise(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
@@ -243,3 +248,21 @@ def constrain(network: nn.Module) -> None:
     for part in list(network.modules()):
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
             spectral_norm(part)
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether an image's output depends on the others of its batch, in training."""
+    return any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+
+
+@contextlib.contextmanager
+def held_still(network: nn.Module) -> Iterator[None]:
+    """What is computed in the block gives no gradient to the network's parameters."""
+    wanted = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)

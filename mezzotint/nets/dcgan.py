@@ -78,6 +78,7 @@ class ClassicCritic(nn.Module):
         widths: Sequence[int],
         classes: int = 0,
         norm: Norm = "batch",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -86,7 +87,7 @@ class ClassicCritic(nn.Module):
             layers += [*(NORMS[norm](after) if index else ()), nn.LeakyReLU(SLOPE)]
         self.layers = nn.Sequential(*layers)
         cells = math.prod(side >> len(widths) for side in size)
-        self.head = Projection(widths[-1], cells, classes)
+        self.head = Projection(widths[-1], cells, classes, bias)
         initialise_classic(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from mezzotint.config import from_dict, shown
 from mezzotint.errors import ConfigError, DataError, MissingInputError, nearest
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
+from mezzotint.families.capabilities import Settles
 from mezzotint.runs.folder import RunFolder
 from mezzotint.storage.files import replace_json
 from mezzotint.storage.readers import inside, parse_json, read_small
@@ -102,7 +103,10 @@ def _from_checkpoint(run: RunFolder, modules: dict[str, Any]) -> Family:
     averages = saved.tensors["ema"]
     model = kind.fitting(config, kinds_of(averages), saved.path, **modules)
     load_into(model, averages, saved.path)
-    return model.eval()
+    model.eval()
+    if isinstance(model, Settles):
+        model.settle()
+    return model
 
 
 def _neighbours(folder: Path) -> str:

@@ -35,13 +35,14 @@ class Average:
     Args:
         module: what is averaged; its tensors are read at every update.
         width: relative width of the profile; 0 follows the module without averaging.
+        copied: how the names of tensors begin that are copied instead.
     """
 
-    def __init__(self, module: nn.Module, width: float) -> None:
+    def __init__(self, module: nn.Module, width: float, copied: tuple[str, ...] = ()) -> None:
         self._exponent = profile_exponent(width) if width > 0 else None
         live = module.state_dict(keep_vars=False)
         self.tensors = {name: tensor.detach().clone() for name, tensor in live.items()}
-        floating = [name for name in live if live[name].is_floating_point()]
+        floating = [n for n in live if live[n].is_floating_point() and not n.startswith(copied)]
         self._live = [live[name] for name in floating]
         self._mean = [self.tensors[name] for name in floating]
         self._whole = [(self.tensors[name], live[name]) for name in live if name not in floating]
@@ -51,8 +52,9 @@ class Average:
         """Take the module's tensors in after optimiser step ``step`` (from 1)."""
         decay = decay_at(step, self._exponent) if self._exponent is not None else 0.0
         torch._foreach_lerp_(self._mean, self._live, 1 - decay)
-        for mean, live in self._whole:
-            mean.copy_(live)
+        if self._whole:
+            copies, lives = zip(*self._whole, strict=True)
+            torch._foreach_copy_(copies, lives)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over saved averages."""

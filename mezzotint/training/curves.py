@@ -23,8 +23,8 @@ def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> P
     Raises:
         StorageError, CannotCreateError: it cannot be written.
     """
-    names = list(dict.fromkeys(key for line in lines for key in line))
-    names = [n for n in names if n not in _COUNTERS and not n.startswith("validation_")]
+    names = list(dict.fromkeys(k.removeprefix("validation_") for line in lines for k in line))
+    names = [name for name in names if name not in _COUNTERS]
     if not names or not lines:
         return None
     figure = new_figure(5 * len(names), 3.6)
@@ -40,7 +40,7 @@ def _draw_panel(panel: Any, lines: Sequence[Mapping[str, Any]], name: str) -> No
         if points:
             panel.plot(*zip(*points, strict=True), marker="o" if len(points) < 20 else "", ms=3,
                        label=label)  # fmt: skip
-    values = [line[name] for line in lines if name in line]
+    values = [line[key] for line in lines for key in (name, f"validation_{name}") if key in line]
     if min(values) > 0 and max(values) > 20 * min(values):
         panel.set_yscale("log")
     panel.set_title(name)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.runs.folder import RunFolder
-from mezzotint.training.loop import Record
+from mezzotint.training.records import Record
 
 
 class History:

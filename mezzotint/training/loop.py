@@ -8,7 +8,7 @@ are consumers of the records; none of them is known here.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,37 +26,15 @@ from mezzotint.storage.weights import first_non_finite
 from mezzotint.training.averaging import Average
 from mezzotint.training.devices import is_out_of_memory, make_accelerator, should_compile
 from mezzotint.training.feeding import Feed
-from mezzotint.training.optimisers import load_state, named_state, set_rate
+from mezzotint.training.optimisers import gradient_norm, load_state, named_state, set_rate
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.recording import record
+from mezzotint.training.records import Record
 from mezzotint.training.schedules import rate_scale
 from mezzotint.training.seats import Seat, can_record, take_seat
 from mezzotint.training.soundness import LossWatch
 
 PROBE_STEPS = 20
-
-
-@dataclass(frozen=True)
-class Record:
-    """One finished iteration.
-
-    Attributes:
-        images: images seen since the start of the run.
-        step: iterations done.
-        progress: share of the run that is done, 0 to 1.
-        seconds: training time so far, over all resumes.
-        losses: scalars of the players on the device; read them seldom, each read waits for it.
-        rate: the learning rate multiplier of this step.
-        stop: whether the run was asked to stop here.
-    """
-
-    images: int
-    step: int
-    progress: float
-    seconds: float
-    losses: dict[str, Tensor]
-    rate: float
-    stop: bool = False
 
 
 class Trainer:
@@ -93,8 +71,9 @@ class Trainer:
             for name, player in family.players().items()
         ]
         # after the seats: wrapping for several processes moves the parameters to other memory
-        self.average = Average(family, recipe.ema)
+        self.average = Average(family, recipe.ema, family.unaveraged)
         self.images = self.step = self.rollbacks = 0
+        self.turns = {seat.name: 0 for seat in self.seats}
         self.seconds = 0.0
         self.micro_batch = recipe.micro_batch or recipe.batch
         self._compiled = False
@@ -120,9 +99,10 @@ class Trainer:
         while self.progress < 1:
             rate = rate_scale(self.progress, self.recipe.warmup, self.recipe.decay)
             rate *= 0.5**self.rollbacks
-            losses = self._iterate(rate)
+            turns = self._agree_on_turns([seat.player.turns() for seat in self.seats])
+            losses = self._iterate(rate, turns)
             self.step += 1
-            self.images += self.recipe.batch * max(seat.player.steps for seat in self.seats)
+            self.images += self.recipe.batch * max(turns)
             self.average.update(self.step)
             clock, before = time.perf_counter(), clock
             stop = self._agree(clock - before)
@@ -132,15 +112,25 @@ class Trainer:
             if stop:
                 return
 
-    def _iterate(self, rate: float) -> Losses:
+    def _agree_on_turns(self, turns: list[int]) -> list[int]:
+        """The most any process wants, where a player's number of steps may change."""
+        free = any(callable(seat.player.steps) for seat in self.seats)
+        if not free or self.accelerator.num_processes == 1:
+            return turns
+        wanted = torch.tensor([turns], device=self.accelerator.device)
+        found: list[int] = self.accelerator.gather(wanted).amax(0).tolist()
+        return found
+
+    def _iterate(self, rate: float, turns: list[int]) -> Losses:
         """Every player's steps, each on rows of its own: the losses of the last one."""
         losses: Losses = {}
         key = mix("step", self.recipe.seed, self.images, self.rollbacks)
         seed_global(key, self.accelerator.device)
-        for seat in self.seats:
+        for seat, steps in zip(self.seats, turns, strict=True):
             set_rate(seat.optimiser, seat.lr * rate)
-            for turn in range(seat.player.steps):
+            for turn in range(steps):
                 found = self._step(seat, self.images + turn * self.recipe.batch)
+                self.turns[seat.name] += 1
             prefix = f"{seat.name}." if len(self.seats) > 1 else ""
             losses |= {prefix + key: value for key, value in found.items()}
         return losses
@@ -157,6 +147,8 @@ class Trainer:
                     raise
                 self._halve_micro_batch(len(rows), error)
         self._require_sound(losses["loss"], seen, seat.player.ceiling)
+        if len(self.seats) > 1:
+            losses = {**losses, "gradient": gradient_norm(seat.optimiser)}
         if self.recipe.clip > 0:
             self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
         faults.point("step.update")
@@ -212,7 +204,7 @@ class Trainer:
         key = ("train", self.recipe.seed, self.rollbacks, seen, player)
         noise = BatchNoise(key, len(rows), part.start, part.stop, self.accelerator.device)
         batch = self.feed.batch(rows[part], noise, self.recipe.flip, self.recipe.jitter or 0.0)
-        return replace(batch, progress=self.progress)
+        return replace(batch, progress=self.progress, turn=self.turns[player])
 
     def _summed(self, losses: Losses) -> Losses:
         if self.accelerator.num_processes == 1:
@@ -253,7 +245,7 @@ class Trainer:
         left = self.seconds * (1 - self.progress) / max(self.progress, 1e-9)
         if should_compile(self.recipe.compile, self.accelerator.device, left):
             self._compiled = True
-            for seat in self.seats:
+            for seat in (seat for seat in self.seats if seat.player.compilable):
                 seat.turn.compile()
                 seat.recording = None  # to be recorded anew from the compiled kernels
 
@@ -278,7 +270,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """The counters a checkpoint must hold."""
-        return {name: getattr(self, name) for name in _COUNTERS}
+        return {name: getattr(self, name) for name in _COUNTERS} | {"turns": dict(self.turns)}
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to a checkpoint."""
@@ -293,6 +285,8 @@ class Trainer:
             load_state(seat.optimiser, state)
         for name in _COUNTERS:
             setattr(self, name, saved.state[name])
+        alike = {seat.name: self.step for seat in self.seats}
+        self.turns = dict(saved.state.get("turns", alike))
 
 
 _COUNTERS = ("images", "step", "seconds", "rollbacks", "micro_batch")

@@ -50,6 +50,14 @@ def set_rate(optimiser: Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("rate_scale", 1.0)
 
 
+def gradient_norm(optimiser: Optimizer) -> Tensor:
+    """The Euclidean norm of all gradients an optimiser is about to use."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    found = [p.grad for p in parameters if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
+    return norm
+
+
 def named_state(optimiser: Optimizer) -> dict[str, Tensor]:
     """The optimiser's per-parameter state as ``index.key`` -> tensor."""
     state = optimiser.state_dict()["state"]

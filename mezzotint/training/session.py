@@ -13,7 +13,7 @@ import torch
 from mezzotint.data.dataset import Images
 from mezzotint.errors import DataError, NonFiniteError, Stopped, StorageError, TrainingError
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Prepares
+from mezzotint.families.capabilities import Prepares, Settles
 from mezzotint.images import to_float
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs import checkpoint
@@ -27,9 +27,10 @@ from mezzotint.training.devices import together
 from mezzotint.training.feeding import Feed
 from mezzotint.training.few_images import copying
 from mezzotint.training.history import History
-from mezzotint.training.loop import Record, Trainer
+from mezzotint.training.loop import Trainer
 from mezzotint.training.previews import draw_previews, validation_losses
 from mezzotint.training.recipe import Recipe
+from mezzotint.training.records import Record
 from mezzotint.training.signals import StopRequest
 from mezzotint.training.trackers import open_tracker
 
@@ -156,8 +157,8 @@ class Session:
         self.folder.beat()
         speed = record.images / max(record.seconds, 1e-9)
         left = record.seconds * (1 - record.progress) / max(record.progress, 1e-9)
-        note = f"loss {line.get('loss', next(iter(record.losses.values()))):.5g}"
-        note = f"{note}  {speed:,.0f} images/s"
+        told = [f"{k} {line[v]:.5g}" for k, v in self.family.headline.items() if v in line]
+        note = "  ".join([*told, f"{speed:,.0f} images/s"])
         self.show.update(record.progress, 1.0, note, left)
 
     def _warn_of_copying(self, record: Record) -> None:
@@ -178,7 +179,7 @@ class Session:
         if first_non_finite(self.trainer.average.tensors) is not None:
             return {}  # the step after this, or the checkpoint, will find out and roll back
         with self.trainer.average.applied():
-            self.family.eval()
+            self._settle_weights()
             try:
                 draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
                 faults.point("sample.done")
@@ -250,7 +251,13 @@ class Session:
 
     def _install_averages(self) -> None:
         self.family.load_state_dict(self.trainer.average.tensors)
+        self._settle_weights()
+
+    def _settle_weights(self) -> None:
+        """Make the averages that have just been put in place ready for use."""
         self.family.eval()
+        if isinstance(self.family, Settles):
+            self.family.settle()
 
     def _write_model(self, last: dict[str, Any]) -> None:
         """The model folder appears whole, by a rename."""
