@@ -5,19 +5,37 @@ from collections.abc import Iterable
 
 from mezzotint.evaluation.values import Evaluation, Value
 
+HEAD = ("", "value", "", "95% interval", "real images", "")
+
 
 def tabulated(found: Evaluation) -> str:
     """One line a number; below, what looked at the images and what was left out, with reasons."""
-    lines = [_line(name, value) for name, value in found.items()]
+    rows = [HEAD, *(_cells(name, value) for name, value in found.items())]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
+    lines = [_line(row, widths) for row in rows]
     return "\n".join([*lines, *_extractors(found.values()), *_reasons(found)])
 
 
-def _line(name: str, value: Value) -> str:
-    interval = "" if value.low is None else f"[{value.low:.5g}, {value.high:.5g}]"
-    real = "" if value.floor is None else f"real {value.floor:.4g}"
+def _cells(name: str, value: Value) -> tuple[str, ...]:
+    interval = "" if value.low is None else f"[{_short(value.low)}, {_short(value.high)}]"
+    real = "" if value.floor is None else _short(value.floor)
     note = ", ".join(part for part in (f"n={value.n}", value.note) if part)
-    unit = value.unit
-    return f"{name:16} {value.value:10.5g} {unit:28} {interval:22} {real:14} {note}".rstrip()
+    return name, _short(value.value), value.unit, interval, real, note
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    """Names and words to the left, numbers to the right."""
+    name, value, unit, interval, real, note = zip(cells, widths, strict=True)
+    left = [f"{text:<{width}}" for text, width in (unit, interval)]
+    right = [f"{text:>{width}}" for text, width in (value, real)]
+    line = f"{name[0]:<{name[1]}}  {right[0]}  {left[0]}  {left[1]}  {right[1]}  {note[0]}"
+    return line.rstrip()
+
+
+def _short(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if number == int(number) else f"{number:.4g}"
 
 
 def _extractors(values: Iterable[Value]) -> list[str]:
