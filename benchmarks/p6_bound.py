@@ -24,7 +24,7 @@ def ours(weights: str, kind: str, images: int) -> Measure:
     """VAE.bound as `mezzotint evaluate` calls it."""
     from vae_sides import GlobalDraws, held_out, load_ours
 
-    from mezzotint.evaluation import PART
+    from mezzotint.evaluation.likeness import PART
     from mezzotint.seeds import ImageNoise
 
     model = load_ours(weights, kind)

@@ -114,16 +114,23 @@ class Reconstruct:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on held-out images: distances, likelihood bounds, intervals."""
+    """Measure a model: samples against held-out images, reconstructions, bounds, speed, memory.
+
+    Each number with its 95% interval and, as `real`, what real images score at the same n.
+    """
 
     model: ModelName
     """Run or model folder."""
     data: DataName
-    """Images; of a set with a held-out side, those are used."""
-    samples: int = 64
-    """K of the importance-weighted bound."""
+    """What the model was trained on; of a set with a held-out side, that is compared with."""
+    features: str = "data"
+    """data: a small network trained on the training images; effnet-lite0: ImageNet; pixels."""
+    samples: int | None = None
+    """Images to make; by default 1000, or as many as there are held-out ones."""
     limit: int = 2000
-    """Images at the most."""
+    """Held-out images at the most."""
+    draws: int = 64
+    """K of the importance-weighted bound."""
     json: bool = False
     """Print JSON instead of a table."""
 

@@ -80,18 +80,16 @@ def reconstruct(command: "cli.Reconstruct") -> int:
 
 def evaluate(command: "cli.Evaluate") -> int:
     """Print measured numbers with their intervals."""
-    import dataclasses
-
     from mezzotint import api
 
-    values = api.evaluate(command.model, command.data, command.samples, command.limit)
+    names = ("features", "samples", "limit", "draws")
+    options = {name: getattr(command, name) for name in names}
+    with Terminal("evaluating") as terminal:
+        found = api.evaluate(command.model, command.data, progress=terminal, **options)
     if command.json:
-        _print_json({name: dataclasses.asdict(value) for name, value in values.items()})
-        return 0
-    for name, value in values.items():
-        interval = "" if value.low is None else f"[{value.low:.5g}, {value.high:.5g}]"
-        note = ", ".join(part for part in (f"n={value.n}", value.note) if part)
-        print(f"{name:16} {value.value:10.5g} {value.unit:20} {interval:24} {note}".rstrip())
+        _print_json(found.as_dict())
+    else:
+        print(api.evaluation_table(found))
     return 0
 
 

@@ -113,7 +113,7 @@ def test_evaluate_agrees_with_numpy(run, data):
 
 
 def test_bound_is_tighter_than_the_elbo_and_in_bits(run, data):
-    values = mz.evaluate(run.model, data.held_out, samples=32)
+    values = mz.evaluate(run.model, data.held_out, draws=32)
     assert values["nll_bound"].value < values["negative_elbo"].value
     bits = values["nll_bound"].value / (256 * np.log(2)) + 8
     assert values["bits_per_dim"].value == pytest.approx(bits, rel=1e-5)

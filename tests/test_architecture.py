@@ -54,6 +54,8 @@ TABLE = {
         " training.few_images training.signals",
         open=True,
     ),
+    # 1.5: networks that look at images and know the data they are for
+    "features": Group(1.5, "features features.*", open=True),
     # 2: families: base, what some share, then each on its own
     "family": Group(2.0, "families.base families.capabilities"),
     "shared": Group(
@@ -77,9 +79,10 @@ TABLE = {
     # 4: what is made of a run
     "views": Group(
         4.0,
-        "evaluation training.previews training.curves training.cards training.trackers"
+        "training.previews training.curves training.cards training.trackers"
         " training.history training.plans",
     ),
+    "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
     "work": Group(4.1, "training.session describing"),
     # 5 and 6: what a user calls
@@ -90,7 +93,7 @@ TABLE = {
     "entry": Group(6.2, "__main__"),
     "package": Group(6.2, "mezzotint"),
 }
-PIXEL_SIDE = ("data", "metrics", "pictures", "pixels", "optimisation")
+PIXEL_SIDE = ("data", "metrics", "features", "pictures", "pixels", "optimisation")
 NEVER = {
     # a family sees tensors and draws: no files of images, no loop, no metrics
     "family": PIXEL_SIDE,

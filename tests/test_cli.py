@@ -126,6 +126,9 @@ ERRORS: list[tuple[str, int, str]] = [
     ("reconstruct {p}/vae digits --noise nan", 2, "noise=nan"),
     ("evaluate {p}/vae digits --samples 0", 2, "samples=0"),
     ("evaluate {p}/vae digits --limit 0", 2, "limit=0"),
+    ("evaluate {p}/vae digits --draws 0", 2, "draws=0"),
+    ("evaluate {p}/vae digits --features data2", 2, "did you mean 'data'"),
+    ("evaluate {p}/vae digits --samples 99999", 2, "held-out images to be compared with"),
     ("evaluate {p}/nothing digits", 66, "no run or model"),
     ("info {p}/nothing", 66, "autoencoder, vae"),
     ("info {p}/file", 66, "autoencoder, vae"),
@@ -368,7 +371,7 @@ def test_json_is_json(place: Path, trained: Path, run: Run) -> None:
         code, out, _ = run(*words, "--json")
         assert code == 0
         assert json.loads(out)
-    code, out, _ = run("evaluate", trained, "digits", "--limit", 16, "--samples", 4, "--json")
+    code, out, _ = run("evaluate", trained, "digits", "--limit", 16, "--draws", 4, "--json")
     assert code == 0
     assert {"mse", "nll_bound"} <= json.loads(out).keys()
 
@@ -387,7 +390,7 @@ def test_reconstruct_and_evaluate_print_where_and_what(trained: Path, run: Run) 
     )
     assert (code, out) == (0, "reconstructions: r.png\n")
     assert Path("r.png").is_file()
-    code, out, _ = run("evaluate", trained, "digits", "--limit", 16, "--samples", 4)
+    code, out, _ = run("evaluate", trained, "digits", "--limit", 16, "--draws", 4)
     assert code == 0
     assert re.search(r"^mse +\S+ .*\[.+, .+\] +n=16", out, re.MULTILINE)
 

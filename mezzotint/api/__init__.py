@@ -1,6 +1,6 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
-from mezzotint.api.measures import check, checkup_table, evaluate, inspect, pack
+from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
 from mezzotint.data.store import load_images
@@ -14,6 +14,7 @@ __all__ = [
     "distill",
     "environment",
     "evaluate",
+    "evaluation_table",
     "film",
     "inspect",
     "interpolate",

@@ -4,14 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from mezzotint import inspection
-from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
+from mezzotint.api.opening import (
+    Data,
+    counter,
+    open_images,
+    open_model,
+    trained_on,
+    unseen,
+)
 from mezzotint.config import at_least, override
 from mezzotint.data import doctor, doctor_table, store
 from mezzotint.data.dataset import Images
 from mezzotint.data.doctor_report import Checkup
 from mezzotint.data.sources import open_source
-from mezzotint.evaluation import Value, measure
+from mezzotint.evaluation import Evaluation, Subject, measure
+from mezzotint.evaluation.table import tabulated
 from mezzotint.families.base import Family
+from mezzotint.features.table import require_extractor
 from mezzotint.inspection.findings import Findings
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs.loading import keep_settings
@@ -47,25 +56,47 @@ def inspect(
 
 
 def evaluate(
-    model: str | Path | Family, data: Data, samples: int = 64, limit: int | None = 2000
-) -> dict[str, Value]:
-    """Measure a model on images it was not trained on.
+    model: str | Path | Family,
+    data: Data,
+    features: str = "data",
+    samples: int | None = None,
+    limit: int | None = 2000,
+    draws: int = 64,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a model on images it was not trained on, and its samples against them.
 
     Args:
         model: a run folder, a model folder or a model.
-        data: images; of a set with a held-out side, those are used.
-        samples: K of the importance-weighted bound.
-        limit: images at the most; None for all.
+        data: what the model was trained on; of a set with a held-out side, that is compared with.
+        features: what looks at the images: ``data``, ``effnet-lite0`` or ``pixels``.
+        samples: images to make; by default 1,000, or as many as there are to compare with.
+        limit: held-out images at the most; None for all.
+        draws: K of the importance-weighted bound.
+        progress: where to report.
 
     Returns:
-        Name -> value, 95% interval, n and unit.
+        Name -> value, 95% interval, n, unit, extractor and floor; and why others are missing.
+
+    Raises:
+        UsageError: there are no such features, or more samples than images to compare with.
+        MissingExtraError, DataError: the extractor's weights are not there, or others.
+        MezzotintError: the model or the data cannot be read.
     """
-    at_least(1, samples=samples, limit=limit)
+    at_least(1, limit=limit, draws=draws, samples=samples)
+    require_extractor(features)
+    show = progress or Silent()
     family = open_model(model)
-    images = open_images(data, family.shape[1:], family.shape[0], Silent())
+    images = open_images(data, family.shape[1:], family.shape[0], show)
     side = unseen(images)
-    count = len(side) if limit is None else min(limit, len(side))
-    return measure(family, side.gather(range(count)), samples)
+    at_most = len(side) if limit is None else min(limit, len(side))
+    seen = trained_on(images)
+    return measure(Subject(family, side, seen, at_most, samples, draws, features, show))
+
+
+def evaluation_table(found: Evaluation) -> str:
+    """An evaluation as text for people."""
+    return tabulated(found)
 
 
 def check(data: str | Path, strict: bool = False, progress: Progress | None = None) -> Checkup:

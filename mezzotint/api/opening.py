@@ -1,6 +1,7 @@
 """What the calls share: opening models and images, counting for people."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mezzotint.data.dataset import Images
@@ -47,3 +48,8 @@ def open_images(
 def unseen(images: Images) -> Images:
     """The held-out side of a set, or all of it where there is none."""
     return images.held_out if len(images.held_out) else images
+
+
+def trained_on(images: Images) -> Images:
+    """The training side of the whole pack that images come from."""
+    return replace(images, rows=images.train_rows)

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
 CHUNK = 256  # rows of a distance table held at once
+ROUNDING = 1e-13  # of a squared distance, relative to the squared lengths it is the difference of
 
 
 def points(features: ArrayLike, least: int = 1) -> Points:
@@ -53,12 +54,17 @@ def pair(first: ArrayLike, second: ArrayLike, least: int = 1) -> tuple[Points, P
 
 
 def squared_distances(first: Points, second: Points) -> Points:
-    """|x - y|^2 = |x|^2 + |y|^2 - 2 x.y of all pairs: (N, M), never below 0."""
+    """|x - y|^2 = |x|^2 + |y|^2 - 2 x.y of all pairs: (N, M), never below 0.
+
+    What cancellation leaves of the distance between equal points is 0 again.
+    """
+    lengths = (first * first).sum(1)[:, None], (second * second).sum(1)
     table = first @ second.T
     table *= -2
-    table += (first * first).sum(1)[:, None]
-    table += (second * second).sum(1)
-    return np.maximum(table, 0, out=table)
+    table += lengths[0]
+    table += lengths[1]
+    table[table < ROUNDING * (lengths[0].max() + lengths[1].max())] = 0
+    return table
 
 
 def distance_rows(first: Points, second: Points) -> Iterator[tuple[slice, Points]]:

@@ -1,44 +1,23 @@
-"""Numbers about a model on held-out images, each with its interval and n."""
+"""Numbers of single images: reconstruction, likelihood bounds, denoising."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.evaluation.values import Value, mean_value
 from mezzotint.families.base import Family, to_unit
-from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs
-from mezzotint.images import to_float
+from mezzotint.families.capabilities import Denoises, Encodes, Reconstructs
+from mezzotint.images import to_float, to_uint8
 from mezzotint.likelihoods import LIKELIHOODS, bits_per_dim
-from mezzotint.metrics.intervals import bootstrap_mean
 from mezzotint.seeds import ImageNoise, image_seeds
 from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
 
 PART = 128
 ACTIVE_VARIANCE = 1e-2
-
-
-@dataclass(frozen=True)
-class Value:
-    """A measured number.
-
-    Attributes:
-        value: the number.
-        low, high: its 95% bootstrap interval; both None where none is defined.
-        n: images it was measured on.
-        unit: what it counts.
-        note: how it was measured, if that changes its meaning.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-    unit: str
-    note: str = ""
 
 
 FIDELITY: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
@@ -49,24 +28,6 @@ FIDELITY: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
 }
 
 
-def measure(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str, Value]:
-    """Everything the family's capabilities allow to measure.
-
-    Args:
-        family: the model.
-        pixels: uint8 (N, H, W, C) held-out images.
-        samples: K of the importance-weighted bound.
-    """
-    values: dict[str, Value] = {}
-    if isinstance(family, Reconstructs):
-        values |= reconstruction_values(family, pixels)
-    if isinstance(family, Bounds):
-        values |= bound_values(family, pixels, samples)
-    if isinstance(family, Denoises):
-        values |= denoising_values(family, pixels)
-    return values
-
-
 def reconstruction_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str, Value]:
     """Mean distances between images and their reconstructions."""
     found: dict[str, list[Tensor]] = {name: [] for name in FIDELITY}
@@ -75,6 +36,13 @@ def reconstruction_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str
         for name, (distance, _) in FIDELITY.items():
             found[name].append(distance(to_unit(rebuilt), to_unit(images)))
     return {name: mean_value(torch.cat(found[name]), FIDELITY[name][1]) for name in FIDELITY}
+
+
+def reconstructed(family: Family, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reconstructions of uint8 images (N, H, W, C), in the same form."""
+    if not isinstance(family, Reconstructs):
+        raise TypeError(f"{family.kind} does not reconstruct")
+    return np.concatenate([to_uint8(family.reconstruct(images)) for images in _parts(pixels)])
 
 
 def bound_values(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str, Value]:
@@ -122,13 +90,6 @@ def active_value(family: Family, pixels: NDArray[np.uint8]) -> Value:
     means = torch.cat([family.embed(images).cpu() for images in _parts(pixels)])
     active = int((means.var(0, correction=0) > ACTIVE_VARIANCE).sum())
     return Value(active, None, None, len(pixels), f"of {means.shape[1]} latents")
-
-
-def mean_value(values: Tensor, unit: str, note: str = "") -> Value:
-    """The mean of per-image numbers (n,) with its bootstrap interval."""
-    numbers = values.double().numpy()
-    low, high = bootstrap_mean(numbers)
-    return Value(float(numbers.mean()), low, high, len(numbers), unit, note)
 
 
 def _parts(pixels: NDArray[np.uint8]) -> list[Tensor]:

@@ -1,0 +1,185 @@
+"""Samples against real images as two sets of points: distances, fidelity, diversity, copying."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mezzotint.errors import UsageError
+from mezzotint.evaluation.likeness import reconstructed
+from mezzotint.evaluation.subject import FEWEST, Subject
+from mezzotint.evaluation.values import Evaluation, Value, estimated, mean_value
+from mezzotint.features.extractor import Features, Pixels, classify
+from mezzotint.images import to_uint8
+from mezzotint.metrics.distances import frechet, frechet_estimate, kernel_distance
+from mezzotint.metrics.diversity import (
+    classes_seen,
+    duplicates,
+    mean_pairwise_distance,
+    memorisation,
+    ratio,
+    vendi,
+    vendi_estimate,
+)
+from mezzotint.metrics.intervals import Estimate
+from mezzotint.metrics.neighbours import prdc, prdc_estimate
+from mezzotint.seeds import image_seeds
+
+BATCH = 64
+MADE = 1000  # samples where the user names no number
+SEED = 0
+
+
+class Comparison(NamedTuple):
+    """A number of two sets, (real, made) -> number, and its cheaper form without an interval."""
+
+    estimate: Callable[[Features, Features], Estimate]
+    plain: Callable[[Features, Features], float]
+    unit: str
+
+
+COMPARISONS = {
+    "frechet": Comparison(lambda real, made: frechet_estimate(made, real), frechet, "FD"),
+    "kernel": Comparison(
+        kernel_distance, lambda real, made: kernel_distance(real, made).value, "MMD^2, cubic"
+    ),
+    "vendi": Comparison(
+        lambda real, made: vendi_estimate(made), lambda real, made: vendi(made), "unlike images"
+    ),
+    "pairwise": Comparison(
+        lambda real, made: ratio(*(mean_pairwise_distance(rows) for rows in (made, real))),
+        lambda real, made: mean_pairwise_distance(made).value / mean_pairwise_distance(real).value,
+        "of the distance between real images",
+    ),
+    "duplicates": Comparison(
+        lambda real, made: duplicates(made, real),
+        lambda real, made: duplicates(made, real).value,
+        "of the samples",
+    ),
+}
+SHARES = {
+    "precision": "of samples among real ones",
+    "recall": "of real ones among samples",
+    "density": "1 for real images",
+    "coverage": "of real ones near a sample",
+}
+ALL = (*COMPARISONS, *SHARES, "memorisation", "copied")
+
+
+def sample_values(subject: Subject) -> Evaluation:
+    """Everything that compares samples with as many held-out images.
+
+    Raises:
+        UsageError: more samples are wanted than there are held-out images to compare with.
+    """
+    wanted = min(MADE, len(subject.pixels)) if subject.samples is None else subject.samples
+    if wanted > len(subject.pixels):
+        there = len(subject.pixels)
+        raise UsageError(
+            f"{wanted} samples have only {there} held-out images to be compared with",
+            where=f"samples={wanted}, limit={subject.limit}",
+            fix="ask for fewer samples, raise limit or bring more images",
+        )
+    made, rate = _make(subject, wanted)
+    if wanted < FEWEST:
+        why = f"needs {FEWEST} samples and held-out images, there are {wanted}"
+        return Evaluation({"images_per_s": rate}, dict.fromkeys(ALL, why))
+    points, real = subject.look(made, "of samples"), subject.real[:wanted]
+    found = Evaluation({"images_per_s": rate})
+    for part in (_compared(subject, points, real), _copying(subject, points, real)):
+        found = found.joined(part)
+    return found.joined(_classes(subject, made))
+
+
+def _make(subject: Subject, count: int) -> tuple[Pixels, Value]:
+    """Samples uint8 of the seeds 0 to ``count`` - 1, and how many a second."""
+    parts, started = [], time.perf_counter()
+    for at in range(0, count, BATCH):
+        seeds = image_seeds(SEED + at, min(BATCH, count - at))
+        parts.append(to_uint8(subject.family.sample(seeds)))  # type: ignore[operator]
+        subject.show.update(at + len(seeds), count, note="samples")
+    rate = count / (time.perf_counter() - started)
+    note = f"batches of {BATCH} on {subject.family.device.type}"
+    return np.concatenate(parts), Value(rate, None, None, count, "images/s", note)
+
+
+def _compared(subject: Subject, made: Features, real: Features) -> Evaluation:
+    """Each comparison, with the same of training images beside it."""
+    other = subject.seen[: len(real)] if len(subject.train) >= len(real) else None
+    values = {}
+    for name, (estimate, plain, unit) in COMPARISONS.items():
+        floor = None if other is None else plain(real, other)
+        values[name] = _value(subject, estimate(real, made), len(made), unit, floor)
+    if subject.extractor.published:
+        values["frechet"] = replace(values["frechet"], unit="FID")
+    floors = None if other is None else prdc(real, other)._asdict()
+    for name, share in prdc_estimate(real, made)._asdict().items():
+        floor = None if floors is None else floors[name]
+        values[name] = _value(subject, share, len(made), SHARES[name], floor)
+    return Evaluation(values)
+
+
+def _value(
+    subject: Subject, found: Estimate, n: int, unit: str, floor: float | None, note: str = ""
+) -> Value:
+    extractor = subject.extractor
+    value = estimated(found, n, unit, note)
+    return replace(value, features=extractor.title, resize=extractor.resize, floor=floor)
+
+
+def _copying(subject: Subject, made: Features, real: Features) -> Evaluation:
+    """Distances to the training images, with held-out images as the control."""
+    names = ("memorisation", "copied")
+    if len(subject.train) < FEWEST:
+        why = "needs the training images: name the data that the model was trained on"
+        return Evaluation({}, dict.fromkeys(names, why))
+    try:
+        found = memorisation(made, subject.seen, real)
+    except ValueError:
+        why = "every held-out image is also a training image: mezzotint data check says which"
+        return Evaluation({}, dict.fromkeys(names, why))
+    note = f"nearest of {len(subject.seen):,} of {len(subject.train):,} training images"
+    return Evaluation({
+        "memorisation": _value(
+            subject, found.ratio, len(made), "of held-out distance", 1.0, note
+        ),
+        "copied": _value(subject, found.copied, len(made), "of the samples", 0.01, note),
+    })  # fmt: skip
+
+
+def _classes(subject: Subject, made: Pixels) -> Evaluation:
+    """Share of the classes that samples show, where the extractor can tell them."""
+    predicted = classify(subject.extractor, made, subject.show)
+    if predicted is None:
+        return Evaluation()
+    real: NDArray[np.int64] | None = classify(subject.extractor, subject.pixels, subject.show)
+    if real is None:
+        raise AssertionError("the extractor has told classes a line above")
+    share = classes_seen(predicted, real)
+    told = Value(share, None, None, len(made), "of the classes", "", floor=1.0)
+    extractor = subject.extractor
+    return Evaluation(
+        {"classes_seen": replace(told, features=extractor.title, resize=extractor.resize)}
+    )
+
+
+def perceptual_values(subject: Subject) -> Evaluation:
+    """Distance of features between images and reconstructions; 1 is that of two random images."""
+    count = len(subject.pixels)
+    if count < FEWEST:
+        why = f"needs {FEWEST} held-out images, there are {count}"
+        return Evaluation({}, {"perceptual": why})
+    rebuilt = subject.look(reconstructed(subject.family, subject.pixels), "of reconstructions")
+    apart = np.linalg.norm(rebuilt.astype(np.float64) - subject.real, axis=1)
+    scale = mean_pairwise_distance(subject.real).value
+    if not scale > 0:
+        return Evaluation({}, {"perceptual": "the held-out images are all alike"})
+    value = mean_value(torch.from_numpy(apart / scale), "of the distance between images")
+    extractor = subject.extractor
+    return Evaluation(
+        {"perceptual": replace(value, features=extractor.title, resize=extractor.resize)}
+    )

