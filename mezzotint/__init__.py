@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mezzotint.api import (
         Run,
+        average,
         distill,
         evaluate,
         film,
@@ -35,6 +36,7 @@ _HOMES = {
     "MezzotintError": "errors",
     "Run": "api",
     "VAE": "families.vae",
+    "average": "api",
     "distill": "api",
     "evaluate": "api",
     "film": "api",
@@ -54,6 +56,7 @@ __all__ = [
     "Images",
     "MezzotintError",
     "Run",
+    "average",
     "distill",
     "evaluate",
     "film",

@@ -154,6 +154,28 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Ema:
+    """Choose afterwards how long a finished run's weights are averaged.
+
+    For example: mezzotint ema runs/vae-photos photos/
+
+    The run has to be trained with --set ema_snapshots=12.
+    """
+
+    run: ModelName
+    """Run folder."""
+    data: Annotated[Positional[str | None], arg(metavar="DATA")] = None
+    """Images to compare lengths on; of a set with a held-out side, those are used."""
+    length: float | None = None
+    """Length of the average as a share of the run, up to 0.28; by default the one with the least
+    loss on DATA."""
+    out: Path | None = None
+    """Folder for the model; by default the run's own model changes."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Say what a run, model, pack or picture made by mezzotint is."""
 
@@ -210,6 +232,7 @@ Command = (
     | Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Ema, subcommand("ema")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
     | Annotated[Env, subcommand("env")]
@@ -221,6 +244,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Reconstruct: commands.reconstruct,
     Evaluate: commands.evaluate,
     Inspect: commands.inspect,
+    Ema: commands.ema,
     Check: commands.check,
     Pack: commands.pack,
     Info: commands.info,

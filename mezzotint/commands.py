@@ -112,6 +112,23 @@ def inspect(command: "cli.Inspect") -> int:
     return 0
 
 
+def ema(command: "cli.Ema") -> int:
+    """Write the model of a length; a line a length that was tried."""
+    from mezzotint import api
+
+    with Terminal("averaging") as terminal:
+        run, data = command.run, command.data
+        found = api.average(run, data, command.length, command.out, terminal)
+    if command.json:
+        told = {"losses": dict(found.losses), "error": found.error, "model": found.path}
+        _print_json({"length": found.length, **told})
+        return 0
+    for length, loss in found.losses.items():
+        print(f"length {length:<5g} loss {loss:.6g}")
+    print(f"model: {found.path} (averaged over {found.length:g} of the run)")
+    return 0
+
+
 def check(command: "cli.Check") -> int:
     """Print what the dataset doctor found."""
     from mezzotint import api

@@ -43,8 +43,8 @@ TABLE = {
     "metrics": Group(1.0, "metrics.*", open=True),
     "numbers": Group(
         1.0,
-        "corruptions likelihoods similarity training.averaging guidance noise predictions solvers"
-        " adversarial augmentations",
+        "corruptions likelihoods similarity training.averaging training.profiles guidance noise"
+        " predictions solvers adversarial augmentations",
         open=True,
     ),
     "weights": Group(1.0, "storage.weights"),
@@ -66,7 +66,7 @@ TABLE = {
     "shared walks": Group(2.15, "families.objectives families.walking"),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
-    "checkpoints": Group(3.0, "runs runs.checkpoint"),
+    "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),
     "machinery": Group(
         3.0,
         "training.devices training.feeding training.recording training.records training.seats"

@@ -313,7 +313,7 @@ def test_averaged_generators_get_statistics_of_their_own():
     run(work, 30)
     model = work.family
     live = model.generator.state_dict()["layers.3.running_mean"].clone()
-    with work.average.applied():
+    with work.averages.main.applied():
         model.eval()
         lerped = model.generator.layers[3].running_mean.clone()
         model.settle()

@@ -1,5 +1,6 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
+from mezzotint.api.averages import Averaged, average
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -7,7 +8,9 @@ from mezzotint.data.store import load_images
 from mezzotint.describing import describe, environment
 
 __all__ = [
+    "Averaged",
     "Run",
+    "average",
     "check",
     "checkup_table",
     "describe",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mezzotint.errors import BusyError, ConfigError, MissingInputError
-from mezzotint.runs import checkpoint
+from mezzotint.runs import checkpoint, snapshots
 from mezzotint.storage import faults
 from mezzotint.storage.files import make_folder, replace_bytes, replace_json, storing, sweep
 from mezzotint.storage.readers import parse_json, read_small
@@ -35,6 +35,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.history = path / "history.jsonl"
         self.model = path / "model"
+        self.averages = path / "averages"
 
     def exists(self) -> bool:
         """Whether a run was started here."""
@@ -99,7 +100,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what killed writers left; call it only while holding the run."""
-        for folder in (self.path, self.samples, self.checkpoints):
+        for folder in (self.path, self.samples, self.checkpoints, self.averages):
             sweep(folder)
 
     def beat(self) -> None:
@@ -121,7 +122,8 @@ class RunFolder:
         return list(_whole_lines(self.history))
 
     def rewind(self, images: int) -> None:
-        """Drop history after ``images``: those steps are about to be done again."""
+        """Drop history and snapshots after ``images``: those steps are about to be done again."""
+        snapshots.rewind(self.averages, images)
         if self.history.exists():
             kept = [line for line in self.lines() if line.get("images", 0) <= images]
             text = "".join(json.dumps(line) + "\n" for line in kept).encode()

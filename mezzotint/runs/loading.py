@@ -79,7 +79,7 @@ def require_contained(run: RunFolder) -> None:
     Raises:
         RefusedError: a link does.
     """
-    for path in (run.path / "run.json", run.history, run.model, run.checkpoints):
+    for path in (run.path / "run.json", run.history, run.model, run.checkpoints, run.averages):
         inside(run.path, path.name)
     for path in run.checkpoints.glob("*/*"):
         inside(run.path, str(path.relative_to(run.path)))

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mezzotint.errors import DataError, MezzotintError, MissingInputError, RefusedError
-from mezzotint.storage.files import storing
+from mezzotint.storage import faults
+from mezzotint.storage.files import storing, sync_folder
 from mezzotint.storage.readers import parse_json, require_regular
 
 MAX_HEADER_BYTES = 10 << 20
@@ -50,6 +51,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise _as_os_error(error) from error
         with path.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def replace_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Replace a file of tensors as one step; the old content stays if it cannot be written.
+
+    Raises:
+        StorageError, CannotCreateError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_tensors(temporary, tensors)
+        with storing(path):
+            faults.point("tensors.rename")
+            temporary.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def first_non_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -1,7 +1,7 @@
 """Averages of a model's weights over training, with the power-function profile of 2312.02696."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -80,3 +80,41 @@ class Average:
     def _put(self, values: list[Tensor]) -> None:
         for live, value in zip(self._all_live(), values, strict=True):
             live.copy_(value)
+
+
+class Averages:
+    """The average a run ends with, and those a length can be chosen from afterwards.
+
+    Args:
+        module: what is averaged.
+        width: of the main average; see :class:`Average`.
+        widths: of the others; one of the main width is the main average itself.
+        copied: how the names of tensors begin that are copied instead.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        width: float,
+        widths: Sequence[float] = (),
+        copied: tuple[str, ...] = (),
+    ) -> None:
+        self.main = Average(module, width, copied)
+        self.profiles = {w: self.main if w == width else Average(module, w, copied) for w in widths}
+
+    def update(self, step: int) -> None:
+        """Take the module's tensors in after optimiser step ``step`` (from 1)."""
+        for average in {id(each): each for each in (self.main, *self.profiles.values())}.values():
+            average.update(step)
+
+    def groups(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint must hold, by file."""
+        others = {f"ema-{w:g}": a.tensors for w, a in self.profiles.items() if a is not self.main}
+        return {"ema": self.main.tensors, **others}
+
+    def load(self, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take over what :meth:`groups` gave."""
+        self.main.load(groups["ema"])
+        for width, average in self.profiles.items():
+            if average is not self.main:
+                average.load(groups[f"ema-{width:g}"])

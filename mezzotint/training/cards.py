@@ -1,5 +1,6 @@
 """The README.md of a trained model: what it is, what it saw, how it was made."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,12 @@ images.
 The model has learnt from the images named above and nothing else. Look at samples and
 reconstructions before you rely on it; samples may resemble training images closely.
 """
+
+
+def with_length(card: str, length: float) -> str:
+    """A card that says which length of average was chosen when the run was over."""
+    told = f"EMA of length {length:g}, chosen afterwards; the numbers above are of the first one"
+    return re.sub(r"\(EMA[^)]*\)", f"({told})", card)
 
 
 def model_card(header: Mapping[str, Any], last: Mapping[str, Any]) -> str:

@@ -23,10 +23,11 @@ from mezzotint.runs.checkpoint import Checkpoint
 from mezzotint.seeds import BatchNoise, mix, seed_global
 from mezzotint.storage import faults
 from mezzotint.storage.weights import first_non_finite
-from mezzotint.training.averaging import Average
+from mezzotint.training.averaging import Averages
 from mezzotint.training.devices import is_out_of_memory, make_accelerator, should_compile
 from mezzotint.training.feeding import Feed
 from mezzotint.training.optimisers import gradient_norm, load_state, named_state, set_rate
+from mezzotint.training.profiles import WIDTHS
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.recording import record
 from mezzotint.training.records import Record
@@ -71,7 +72,8 @@ class Trainer:
             for name, player in family.players().items()
         ]
         # after the seats: wrapping for several processes moves the parameters to other memory
-        self.average = Average(family, recipe.ema, family.unaveraged)
+        widths = WIDTHS if recipe.ema_snapshots else ()
+        self.averages = Averages(family, recipe.ema, widths, family.unaveraged)
         self.images = self.step = self.rollbacks = 0
         self.turns = {seat.name: 0 for seat in self.seats}
         self.seconds = 0.0
@@ -103,7 +105,7 @@ class Trainer:
             losses = self._iterate(rate, turns)
             self.step += 1
             self.images += self.recipe.batch * max(turns)
-            self.average.update(self.step)
+            self.averages.update(self.step)
             clock, before = time.perf_counter(), clock
             stop = self._agree(clock - before)
             yield Record(
@@ -266,7 +268,7 @@ class Trainer:
             for key, value in named_state(seat.optimiser).items()
         }
         model = self.family.state_dict()
-        return {"model": model, "ema": self.average.tensors, "optimizer": optimisers}
+        return {"model": model, **self.averages.groups(), "optimizer": optimisers}
 
     def state(self) -> dict[str, Any]:
         """The counters a checkpoint must hold."""
@@ -276,7 +278,7 @@ class Trainer:
         """Go back to a checkpoint."""
         self._watch.forget()
         self.family.load_state_dict(saved.tensors["model"])
-        self.average.load(saved.tensors["ema"])
+        self.averages.load(saved.tensors)
         for seat in self.seats:
             prefix = f"{seat.name}."
             own = saved.tensors["optimizer"].items()

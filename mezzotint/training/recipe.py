@@ -23,6 +23,9 @@ class Recipe:
     decay: Literal["cosine", "linear", "none"] = option("cosine", "how the rate falls")
     clip: float = option(0.0, "largest gradient norm; 0 clips nothing", low=0)
     ema: float = option(0.05, "averaging width relative to the run (2312.02696); 0: off", 0, 0.28)
+    ema_snapshots: int = option(
+        0, "averages kept on the way to choose the length from afterwards; 12 do; 0: none", 0, 64
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "arithmetic of the networks"
     )

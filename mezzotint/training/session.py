@@ -16,7 +16,7 @@ from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Prepares, Settles
 from mezzotint.images import to_float
 from mezzotint.progress import Progress, Silent
-from mezzotint.runs import checkpoint
+from mezzotint.runs import checkpoint, snapshots
 from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
 from mezzotint.storage.files import storing, sync_folder, write_bytes
@@ -146,8 +146,17 @@ class Session:
         self.history.add(record)
         if self.leads and self.history.due(record):
             self._log(record)
+        if self.leads and snapshots.due(
+            self.folder.averages, self.recipe.ema_snapshots, record.progress
+        ):
+            self._take_snapshot(record)
         if record.seconds - self._saved_at >= self.recipe.checkpoint_seconds:
             self._save()
+
+    def _take_snapshot(self, record: Record) -> None:
+        profiles = self.trainer.averages.profiles.items()
+        tensors = {width: average.tensors for width, average in profiles}
+        snapshots.take(self.folder.averages, record.images, record.step, tensors)
 
     def _log(self, record: Record) -> None:
         extra = self._look(record) if self._preview_due(record) else {}
@@ -176,9 +185,9 @@ class Session:
     def _look(self, record: Record) -> dict[str, float]:
         """Validation numbers and pictures of the averaged model; a failure costs a warning."""
         self._previews = int(record.progress * self.recipe.previews)
-        if first_non_finite(self.trainer.average.tensors) is not None:
+        if first_non_finite(self.trainer.averages.main.tensors) is not None:
             return {}  # the step after this, or the checkpoint, will find out and roll back
-        with self.trainer.average.applied():
+        with self.trainer.averages.main.applied():
             self._settle_weights()
             try:
                 draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
@@ -250,7 +259,7 @@ class Session:
             self.show.say(f"warning: the curve was not written: {error.what}")
 
     def _install_averages(self) -> None:
-        self.family.load_state_dict(self.trainer.average.tensors)
+        self.family.load_state_dict(self.trainer.averages.main.tensors)
         self._settle_weights()
 
     def _settle_weights(self) -> None:
