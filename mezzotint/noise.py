@@ -36,6 +36,12 @@ class Levels(NamedTuple):
     time: Tensor
 
 
+def spread_level(level: Level, like: Tensor) -> Levels:
+    """One level for every image of ``like`` (N, C, H, W)."""
+    alpha, sigma = (like.new_full((len(like), 1, 1, 1), value) for value in level[:2])
+    return Levels(alpha, sigma, like.new_full((len(like),), level.time))
+
+
 def linear_betas(steps: int = 1000) -> Betas:
     """1e-4 to 2e-2 over 1000 steps (2006.11239, section 4), scaled by 1000 / T for other T."""
     scale = 1000 / steps
@@ -181,10 +187,9 @@ class Flow:
         time = inside if self.std == 0 else time
         return Levels(_column(1 - time), _column(time), time * TIME_SCALE)
 
-    def at_ratio(self, ratio: Tensor) -> Levels:
-        """Levels at sigma / alpha = ``ratio`` (N,)."""
-        time = ratio / (1 + ratio)
-        return Levels(_column(1 - time), _column(time), time * TIME_SCALE)
+    def at_place(self, place: Tensor) -> Levels:
+        """Levels at sigma / (alpha + sigma) = ``place`` (N,) in [0, 1]."""
+        return Levels(_column(1 - place), _column(place), place * TIME_SCALE)
 
     def level(self, time: float) -> Level:
         """The level of a time in [0, 1]."""
@@ -219,11 +224,11 @@ class Exploding:
         sigma = _column(log_sigma.exp())
         return Levels(torch.ones_like(sigma), sigma, log_sigma * (TIME_SCALE / 4))
 
-    def at_ratio(self, ratio: Tensor) -> Levels:
-        """Levels at sigma / alpha = ``ratio`` (N,); below the lowest sigma the time stays there."""
-        sigma = _column(ratio)
-        time = ratio.clamp(min=self.low).log() * (TIME_SCALE / 4)
-        return Levels(torch.ones_like(sigma), sigma, time)
+    def at_place(self, place: Tensor) -> Levels:
+        """Levels at sigma / (1 + sigma) = ``place`` (N,); the time stops at the lowest sigma."""
+        sigma = place / (1 - place).clamp(min=1e-6)
+        time = sigma.clamp(min=self.low).log() * (TIME_SCALE / 4)
+        return Levels(torch.ones_like(_column(sigma)), _column(sigma), time)
 
     def level(self, sigma: float) -> Level:
         """The level of a sigma > 0."""

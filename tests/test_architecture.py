@@ -63,7 +63,7 @@ TABLE = {
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups families.contending",
     ),
-    "shared walks": Group(2.15, "families.objectives families.walking"),
+    "shared walks": Group(2.15, "families.guiding families.objectives families.walking", open=True),
     "families": Group(2.2, "families.*"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),

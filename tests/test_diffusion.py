@@ -11,10 +11,10 @@ import mezzotint as mz
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.base import Batch
 from mezzotint.families.conditions import class_numbers, make_conditions
-from mezzotint.families.consistency import earlier_ratio
+from mezzotint.families.consistency import bounds, jump_error, small_steps
 from mezzotint.families.diffusing import default_patch
 from mezzotint.families.diffusion import Diffusion
-from mezzotint.noise import Level, slerp
+from mezzotint.noise import Exploding, Flow, Level, slerp
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.seeds import BatchNoise, ImageNoise
 from mezzotint.solvers import SOLVERS
@@ -293,32 +293,74 @@ def test_student_is_a_copy_that_samples_in_two_steps():
         assert torch.equal(mine, theirs)
     assert (student.config.objective, student.config.steps) == ("consistency", 2)
     assert student.sample([0, 1]).shape == (2, 1, 16, 16)
+    assert student.state_dict().keys() == teacher.state_dict().keys()
     loss = student.train().loss(Batch(torch.zeros(8, 1, 16, 16), BatchNoise((0,), 8)))["loss"]
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
+    assert all(p.grad is None for p in teacher.parameters())
 
 
-def test_consistency_of_the_exact_prediction_is_zero():
-    image = torch.rand(1, 1, 16, 16) * 2 - 1
-    model = tiny(objective="consistency")
-
-    def network(noisy, time, label=None):
-        t = (time / 1000).view(-1, 1, 1, 1)
-        return (noisy - image) / t.clamp(min=1e-6)
-
-    model.network.forward = network
-    for progress in (0.0, 0.5, 1.0):
-        batch = Batch(image.expand(64, -1, -1, -1), BatchNoise((0,), 64), progress=progress)
-        assert float(model.loss(batch)["loss"]) < 1e-3
+def test_a_table_of_levels_cannot_teach():
+    """Students jump between levels, of which a table has too few."""
+    with pytest.raises(UsageError, match="cannot be distilled"):
+        tiny(process="linear", prediction="eps").student()
 
 
-def test_consistency_pairs_draw_together_over_the_run():
-    ratio = torch.tensor([0.01, 0.5, 20.0])
-    assert torch.equal(earlier_ratio(ratio, 0.0), torch.zeros(3))
-    gaps = [1 - earlier_ratio(ratio, stage) / ratio for stage in (3.0, 5.0, 8.0)]
-    assert (gaps[0] >= gaps[1]).all()
-    assert (gaps[1] > gaps[2]).all()
-    assert float(gaps[2].max()) < 0.05
+def test_a_student_without_a_teacher_says_where_to_get_one():
+    with pytest.raises(UsageError, match="--distill"):
+        tiny(objective="consistency").loss(Batch(torch.zeros(2, 1, 16, 16), BatchNoise((0,), 2)))
+
+
+STD = 0.6  # of Gaussian data, whose path is known: points keep their share of the spread
+
+
+def spread_at(place):
+    return ((1 - place).square() * STD**2 + place.square()).sqrt()
+
+
+def exact_teacher(noisy, levels):
+    return noisy * levels.alpha * STD**2 / (levels.alpha.square() * STD**2 + levels.sigma.square())
+
+
+def exact_student(process, segments):
+    """The image that the straight line to the end of the path's segment points at."""
+    lows = torch.tensor([low for low, _ in reversed(bounds(process, segments))])
+
+    def predict(noisy, levels):
+        scale = levels.alpha + levels.sigma
+        place, point = levels.sigma / scale, noisy / scale
+        low = lows[(torch.bucketize(place - 1e-5, lows) - 1).clamp(min=0)]
+        end = point * spread_at(low) / spread_at(place)
+        return point - place * (point - end) / (place - low)
+
+    return predict
+
+
+@pytest.mark.parametrize("segments", [1, 2, 4])
+@pytest.mark.parametrize("process", [Flow(), Exploding()])
+def test_jumps_along_a_known_path_agree_the_better_the_smaller_the_steps(process, segments):
+    images = STD * torch.randn((4096, 1, 2, 2), generator=torch.Generator().manual_seed(0))
+
+    def error(progress):
+        batch = Batch(images, BatchNoise((0,), 4096), progress=progress)
+        student = exact_student(process, segments)
+        return float(jump_error(student, exact_teacher, process, segments, batch).mean())
+
+    coarse, fine = error(0.0), error(1.0)
+    assert fine < coarse / 2
+    assert fine < 0.01
+    wrong = jump_error(exact_teacher, exact_teacher, process, segments,
+                       Batch(images, BatchNoise((0,), 4096), progress=1.0))  # fmt: skip
+    assert float(wrong.mean()) > 3 * fine
+
+
+def test_small_steps_grow_in_number():
+    assert [small_steps(progress) for progress in (0.0, 0.5, 1.0)] == [4, 8, 16]
+
+
+def test_segments_end_where_a_sampler_stands():
+    assert bounds(Flow(), 2) == [(0.5, 1.0), (0.0, 0.5)]
+    assert bounds(Exploding(), 3)[0][1] == pytest.approx(80 / 81)
 
 
 def test_a_run_is_distilled(tmp_path):
@@ -327,7 +369,7 @@ def test_a_run_is_distilled(tmp_path):
     run = mz.train("diffusion", data, out=tmp_path / "t", images=256, **options)
     student = mz.distill(run, data, images=128, batch=32, previews=1)
     assert student.path == tmp_path / "t-distilled"
-    assert mz.load(student.path).config.solver == "consistency"
+    assert mz.load(student.path).config.solver == "ddim"
     with pytest.raises(UsageError, match="images or budget"):
         mz.distill(run.path / "model", data)
     vae = mz.train("vae", data, out=tmp_path / "v", images=64, widths=(8, 16))

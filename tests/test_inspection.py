@@ -98,7 +98,7 @@ def test_a_student_keeps_its_own_sampler(run, digits, quick, tmp_path):
     found = mz.inspect(student.path, digits)
     assert found.recommended == {}
     assert "solvers.png" in {path.name for path in found.pictures}
-    assert mz.load(student.path).config.solver == "consistency"
+    assert mz.load(student.path).config.solver == "ddim"
 
 
 def test_reconstructions_are_ranked(digits, tmp_path):

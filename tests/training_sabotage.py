@@ -48,7 +48,7 @@ def broken_sampling() -> None:
     """What a diffusion network says of a noisy image is infinite while it samples."""
     from mezzotint.families.diffusion import Diffusion
 
-    _around(Diffusion, "denoise", lambda original, *args: original(*args) / 0)
+    _around(Diffusion, "clean", lambda original, *args: original(*args) / 0)
 
 
 def signal_at(point: str, number: int, times: int = 1, pause: float = 0.0) -> None:

@@ -89,7 +89,7 @@ def distill(
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
-    """Tune a finished diffusion run until it samples in one or two steps (2406.14548).
+    """Tune a finished diffusion run until it samples in one or two steps (2403.06807).
 
     Args:
         run: the teacher; it stays as it is.

@@ -39,8 +39,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": "none",
     },
 }
-STUDENT: dict[str, Any] = {"objective": "consistency", "solver": "consistency", "steps": 2}
-STUDENT |= {"level_mean": 0.5, "level_std": 1.6, "guidance": 1.0, "weighting": "none"}
+STUDENT: dict[str, Any] = {"objective": "consistency", "solver": "ddim", "steps": 2}
+STUDENT |= {"guidance": 1.0, "weighting": "none", "label_dropout": 0.0}
 TUNING = {"optimizer": "muon", "lr": 2e-3, "decay": "linear", "batch": 64}
 SETTINGS = frozenset(
     {"solver", "steps", "spacing", "shift", "clip"}
@@ -72,7 +72,7 @@ class DiffusionConfig:
         "flow", "what the network predicts"
     )
     objective: Literal["denoise", "consistency"] = option(
-        "denoise", "what is learnt: x_0 on average, or samples in a step or two (2406.14548)"
+        "denoise", "what is learnt: x_0 on average, or a teacher's path in a few jumps (2403.06807)"
     )
     weighting: Literal["none", "min-snr"] = option("none", "weights of the squared error")
     level_mean: float = option(0.0, "mean of the logit of t, or of ln sigma, in training", -9, 9)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import override
+from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, require_seeds
 from mezzotint.families.conditions import (
     Conditions,
@@ -22,6 +23,7 @@ from mezzotint.families.conditions import (
     make_conditions,
     spread,
 )
+from mezzotint.families.consistency import endless
 from mezzotint.families.diffusing import (
     PRESETS,
     SAMPLING,
@@ -32,10 +34,10 @@ from mezzotint.families.diffusing import (
     build_process,
 )
 from mezzotint.families.groups import Told
+from mezzotint.families.guiding import guided_clean
 from mezzotint.families.objectives import CEILING, OBJECTIVES
 from mezzotint.families.walking import walk
-from mezzotint.guidance import guide, rescale_guidance
-from mezzotint.noise import Level, Levels, q_sample, slerp
+from mezzotint.noise import Level, Levels, q_sample, slerp, spread_level
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
@@ -71,6 +73,7 @@ class Diffusion(Family):
         self.told = Told(len(self.config.classes), self.config.groups, self.shape)
         self.process = build_process(self.config)
         self.prediction = PREDICTIONS[self.config.prediction]
+        self._teachers: tuple[Diffusion, ...] = ()  # a tuple, so that torch sees no submodule
 
     def players(self) -> dict[str, Player]:
         """One player: the network."""
@@ -108,10 +111,12 @@ class Diffusion(Family):
 
     def denoise(self, noisy: Tensor, level: Level, told: Tensor | None = None) -> Tensor:
         """The clean images seen behind noisy ones, (N, C, H, W) both; without clipping."""
-        alpha, sigma = (noisy.new_full((1, 1, 1, 1), value) for value in level[:2])
-        levels = Levels(alpha, sigma, noisy.new_full((len(noisy),), level.time))
-        output = self.output(noisy, levels, told)
-        return self.prediction.clean(noisy, output, alpha, sigma, self.config.data_std)
+        return self.clean(noisy, spread_level(level, noisy), told)
+
+    def clean(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Tensor:
+        """As :meth:`denoise`, for images at levels of their own."""
+        output, data_std = self.output(noisy, levels, told), self.config.data_std
+        return self.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
 
     def guided(
         self, noisy: Tensor, level: Level, told: Tensor | None, config: DiffusionConfig
@@ -119,12 +124,9 @@ class Diffusion(Family):
         """u + w (c - u) from one forward pass of both; one plain pass where w = 1."""
         ratio = level.sigma / max(level.alpha, 1e-6)
         inside = config.guidance_low < ratio <= config.guidance_high
-        if told is None or config.guidance == 1 or not inside:
+        if not inside:
             return self.denoise(noisy, level, told)
-        both = torch.cat([told, torch.full_like(told, -1)])
-        wanted, plain = self.denoise(torch.cat([noisy, noisy]), level, both).chunk(2)
-        mixed = guide(wanted, plain, config.guidance)
-        return rescale_guidance(mixed, wanted, config.guidance_rescale)
+        return guided_clean(self.clean, noisy, spread_level(level, noisy), told, config)
 
     def trajectory(
         self,
@@ -189,10 +191,36 @@ class Diffusion(Family):
         return torch.cat(made)[: len(numbers)]
 
     def student(self) -> tuple[Family, dict[str, Any]]:
-        """A copy that learns to sample in two steps, and training options for it."""
+        """A copy that learns to sample in two steps, and training options for it.
+
+        Raises:
+            UsageError: the process is a table.
+        """
+        endless(self.process)
         student = Diffusion(override(self.config, STUDENT), network=copy.deepcopy(self.network))
         student.told.load_state_dict(self.told.state_dict())
+        student.learn_from(self)
         return student, dict(TUNING)
+
+    def learn_from(self, teacher: "Diffusion") -> None:
+        """Take a teacher; it is no part of this model, and none of it is saved or trained."""
+        self._teachers = (teacher.eval().requires_grad_(False),)
+
+    @property
+    def teacher(self) -> "Diffusion":
+        """Whom the model learns from.
+
+        Raises:
+            UsageError: it has no teacher.
+        """
+        if not self._teachers:
+            raise UsageError(
+                "a model of few steps learns from its teacher, and there is none here",
+                where="objective=consistency",
+                fix="mezzotint train diffusion DATA --distill, or mezzotint.distill(run, data)",
+            )
+        place = self.device
+        return self._teachers[0].to(place, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:

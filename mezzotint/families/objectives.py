@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from mezzotint.families.base import Batch
-from mezzotint.families.consistency import consistency_error
+from mezzotint.families.consistency import jump_error
+from mezzotint.families.guiding import guided_clean
+from mezzotint.guidance import CLIPS
 from mezzotint.noise import Levels, Process
 from mezzotint.predictions import Prediction, min_snr_weight
 
@@ -24,8 +27,13 @@ class Denoiser(Protocol):
         """What the network is told of a batch, a share of it hidden."""
         ...
 
-    def output(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
-        """What the network gives for noisy images."""
+    @property
+    def teacher(self) -> "Denoiser":
+        """The model it is to do like."""
+        ...
+
+    def clean(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
+        """x_0 behind noisy images."""
         ...
 
     def squared_error(
@@ -48,18 +56,25 @@ def denoising_error(model: Denoiser, batch: Batch) -> Tensor:
     return error
 
 
-def agreement_error(model: Denoiser, batch: Batch) -> Tensor:
-    """Distance of predictions at two levels of one path; see :mod:`families.consistency`."""
-    told, data_std = model.shown(batch), model.config.data_std
+def jumping_error(model: Denoiser, batch: Batch) -> Tensor:
+    """Distance to the jump that the teacher's path implies; see :mod:`families.consistency`.
 
-    def predict(noisy: Tensor, levels: Levels) -> Tensor:
-        output = model.output(noisy, levels, told)
-        return model.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
+    Raises:
+        UsageError: the model has no teacher.
+    """
+    told, clip, teacher = model.shown(batch), CLIPS[model.config.clip], model.teacher
 
-    return consistency_error(predict, model.process, batch)
+    def student(noisy: Tensor, levels: Levels) -> Tensor:
+        seen = model.clean(noisy, levels, told)
+        return seen if torch.is_grad_enabled() else clip(seen)  # what is learnt keeps its gradient
+
+    def taught(noisy: Tensor, levels: Levels) -> Tensor:
+        return clip(guided_clean(teacher.clean, noisy, levels, told, teacher.config))
+
+    return jump_error(student, taught, model.process, model.config.steps, batch)
 
 
 OBJECTIVES: dict[str, Callable[[Denoiser, Batch], Tensor]] = {
     "denoise": denoising_error,
-    "consistency": agreement_error,
+    "consistency": jumping_error,
 }

@@ -81,9 +81,7 @@ def draw_solvers(family: Family, images: Images, folder: Path, show: Progress) -
 
 def draw_few_steps(family: Family, folder: Path) -> Findings:
     """``solvers.png`` of a model that samples in a step or two: no other solver fits it."""
-    rows = {
-        f"consistency {n}": _made(family, {"solver": "consistency", "steps": n}) for n in FEW_STEPS
-    }
+    rows = {f"{n} steps": _made(family, {"steps": n}) for n in FEW_STEPS}
     return Findings((_sheet(rows, family, folder),))
 
 
