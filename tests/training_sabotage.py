@@ -15,6 +15,7 @@ from torch import Tensor
 from mezzotint.runs import checkpoint
 from mezzotint.storage import files
 from mezzotint.training import loop as training
+from mezzotint.training import models
 from mezzotint.training import session as sessions
 from mezzotint.training.feeding import Feed
 
@@ -180,7 +181,7 @@ def full_disk_in(part: str) -> None:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return original(path, content)
 
-    for module in (files, sessions, checkpoint):
+    for module in (files, models, checkpoint):
         _around(module, "write_bytes", wrapper)
 
 
