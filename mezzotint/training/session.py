@@ -167,8 +167,9 @@ class Session:
     def _heed(self, record: Record) -> None:
         """Do what the leading process's watch calls for."""
         self._previews = int(record.progress * self.recipe.previews)
-        active, health = self.watch.active, self.watch.health
-        health = told_by_leader(self.trainer.accelerator, health) if active else health
+        health = int(self.watch.health)
+        if self.watch.active:
+            health = told_by_leader(self.trainer.accelerator, health)
         if health == Health.COLLAPSED:
             raise CollapseError(self.watch.finding, f"after {record.images:,} images")
         if health == Health.SOUND:
