@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import training_kit as kit
 
 from mezzotint import api
 from mezzotint.data.store import load_images
@@ -114,3 +115,25 @@ def test_no_watch_trains_on(digits, monkeypatch, tmp_path):
     _force(monkeypatch, np.repeat(digits.train.gather([0]), 180, 0))
     api.train("gan", digits, tmp_path / "run", watch=False, **TINY)
     assert "diversity" not in (tmp_path / "run/history.jsonl").read_text()
+
+
+def test_a_run_that_collapses_goes_back_and_ends_well(tmp_path):
+    run = tmp_path / "run"
+    outcome = kit.train("gan", run, hurt={"collapsing": {"step": 9, "times": 1}})
+    assert outcome.code == 0, outcome.output
+    assert "all samples are alike" in outcome.output
+    assert "with half the learning rate and 2 times the penalty (1 of 3)" in outcome.output
+    events = [line["event"] for line in kit.history(run) if "event" in line]
+    assert [event["code"] for event in events] == ["MZ-COLLAPSE"]
+    assert kit.newest(run).state["watch"]["alarms"] == 1
+    assert kit.newest(run).state["rollbacks"] == 1
+
+
+@pytest.mark.parametrize("step", [5, 9, 13, 18, 24])
+def test_a_watched_run_that_is_killed_ends_as_the_unbroken_one(step, tmp_path):
+    run, unbroken = tmp_path / "run", tmp_path / "unbroken"
+    hurt = {"collapsing": {"step": 9, "times": 1}}
+    assert kit.train("gan", unbroken, hurt=hurt).code == 0
+    assert kit.train("gan", run, f"step.update:{step}", hurt=hurt).code == kit.KILLED
+    assert kit.train("gan", run, hurt=hurt).code == 0
+    kit.require_equal(run, unbroken)
