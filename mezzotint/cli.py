@@ -52,6 +52,8 @@ class Train:
     """Seed of weights, data order and noise; by default 0."""
     distill: bool = False
     """Afterwards tune a copy of a diffusion model, RUN-distilled, to sample in one or two steps."""
+    watch: bool = True
+    """Look at a GAN's samples at every preview and go back when they have collapsed."""
     config: Path | None = None
     """JSON or YAML file with a mapping of options; --set wins over it."""
     set: Assignments = ()

@@ -25,6 +25,7 @@ def train(command: "cli.Train") -> int:
     options |= parse_assignments(command.set)
     given = ("images", "budget", "size", "channels", "batch", "seed")
     options |= {k: v for k in given if (v := getattr(command, k)) is not None}
+    options |= {} if command.watch else {"watch": False}
     # of several processes only the first one speaks
     quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()

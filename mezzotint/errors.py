@@ -110,6 +110,12 @@ class NonFiniteError(TrainingError):
         self.rows = rows
 
 
+class CollapseError(TrainingError):
+    """A generator's samples have lost their variety, as the collapse watch sees it."""
+
+    code = "MZ-COLLAPSE"
+
+
 class Stopped(MezzotintError):  # noqa: N818 - an outcome, not a mistake
     """A signal ended the work after everything was saved; exit code 130 or 143."""
 

@@ -80,7 +80,8 @@ TABLE = {
     "views": Group(
         4.0,
         "training.previews training.curves training.cards training.trackers"
-        " training.history training.plans",
+        " training.history training.plans"
+        " training.watching training.models",
     ),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),

@@ -34,6 +34,7 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
     "autoencoder": {"latent": 4},
     "vae": {"latent": 4},
     "diffusion": {},
+    "gan": {},
 }
 ADAM = {"optimizer": "adam", "lr": 0.002, "decay": "cosine"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,6 +51,9 @@ DIFFUSION: dict[str, tuple[str, dict[str, Any]]] = {
         {"groups": 20, "jitter": 0.2, "optimizer": "adamw", "lr": 0.002},
     ),
     "distilling": ("diffusion", {"groups": 20, "distill": True}),
+}
+GANS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gan": ("gan", {"latent": 6, "groups": 0, "previews": 5}),
 }
 
 
@@ -146,7 +150,7 @@ def call(argv: list[str]) -> Outcome:
 
 def command(case: str, out: Path, **options: Any) -> list[str]:
     """The words of a training command of a case."""
-    family, own = {**CASES, **DIFFUSION}[case]
+    family, own = {**CASES, **DIFFUSION, **GANS}[case]
     settings = {**COMMON, **OF_FAMILY[family], **own, **options}
     flags = ["--distill"] if settings.pop("distill", False) else []
     steps = settings.pop("steps", STEPS)

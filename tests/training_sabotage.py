@@ -15,6 +15,7 @@ from torch import Tensor
 from mezzotint.runs import checkpoint
 from mezzotint.storage import files
 from mezzotint.training import loop as training
+from mezzotint.training import models
 from mezzotint.training import session as sessions
 from mezzotint.training.feeding import Feed
 
@@ -180,7 +181,7 @@ def full_disk_in(part: str) -> None:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         return original(path, content)
 
-    for module in (files, sessions, checkpoint):
+    for module in (files, models, checkpoint):
         _around(module, "write_bytes", wrapper)
 
 
@@ -205,3 +206,19 @@ def tell_writes(log: str) -> None:
             os.write(handle, f"{event} {arguments[0]}\n".encode())
 
     sys.addaudithook(hook)
+
+
+def collapsing(step: int, times: int) -> None:
+    """After ``step`` the generator makes one image, until there were ``times`` roll-backs."""
+
+    def wrapper(original: Callable[..., Any], trainer: Any, *args: Any) -> Any:
+        losses = original(trainer, *args)
+        if trainer.step + 1 == step and trainer.rollbacks < times:
+            held = [trainer.family.state_dict(), trainer.averages.main.tensors]
+            for tensors in held:
+                for name, tensor in tensors.items():
+                    if name.startswith("generator.head"):
+                        tensor.zero_()
+        return losses
+
+    _around(training.Trainer, "_iterate", wrapper)

@@ -15,7 +15,8 @@ from mezzotint.progress import Progress, Silent
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import load_model
 from mezzotint.training.plans import make_plan, require_same, run_header
-from mezzotint.training.session import Session, pictures
+from mezzotint.training.previews import pictures
+from mezzotint.training.session import Session
 
 SHARE = 0.25  # of the teacher's training time
 

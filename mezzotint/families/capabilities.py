@@ -136,3 +136,12 @@ class Bounds(Protocol):
     def bound(self, images: Tensor, draws: Draws, samples: int) -> dict[str, Tensor]:
         """Per-image terms (N,) in nats; see the family."""
         ...
+
+
+@runtime_checkable
+class Steadies(Protocol):
+    """Can collapse while it trains, and has means to make that less likely."""
+
+    def steady(self, alarms: int) -> str:
+        """Train with the care that so many alarms call for; what it does, in words, or nothing."""
+        ...

@@ -66,6 +66,7 @@ class GAN(Family):
         self.told = Told(len(own.classes), own.groups, self.shape)
         self.objective = OBJECTIVES[own.objective]
         self.separate = has_batch_norm(self.critic)
+        self.stiffness = 1.0
 
     def players(self) -> dict[str, Player]:
         """The critic, then the generator."""
@@ -166,7 +167,7 @@ class GAN(Family):
             fake,
             share,
         )
-        weighted: Tensor = found * (own.weight * own.penalty_every)
+        weighted: Tensor = found * (own.weight * own.penalty_every * self.stiffness)
         return weighted
 
     def _latents(self, batch: Batch) -> Tensor:
@@ -259,6 +260,11 @@ class GAN(Family):
         """Find the groups in training images (N, C, H, W) in [-1, 1] of classes ``labels``."""
         if self.told.groups is not None:
             self.told.groups.fit(images, labels if self.config.classes else None)
+
+    def steady(self, alarms: int) -> str:
+        """Twice the penalty for each time that training went back from a collapse."""
+        self.stiffness = 2.0**alarms
+        return "" if self.config.penalty == "none" else f"{self.stiffness:g} times the penalty"
 
     @torch.no_grad()
     def settle(self) -> None:

@@ -130,11 +130,11 @@ def duplicates(samples: ArrayLike, reals: ArrayLike) -> Estimate:
     """
     one, two = pair(samples, reals, 2)
     count = min(len(one), len(two))
-    close = _closeness(nearest_within(two[:count]))
+    close = closeness(nearest_within(two[:count]))
     return proportion(nearest_within(one[:count]) <= close)
 
 
-def _closeness(distances: Points) -> float:
+def closeness(distances: Points) -> float:
     """The distance below which 1% of real images lie, rounding errors of equal points included."""
     return float(max(np.quantile(distances, CLOSE), 1e-6 * np.median(distances)))
 
@@ -166,7 +166,7 @@ def memorisation(samples: ArrayLike, train: ArrayLike, held_out: ArrayLike) -> M
     apart, usual = nearest(samples, train), nearest(held_out, train)
     means = [estimate(d.mean(), d.std() / np.sqrt(len(d))) for d in (apart, usual)]
     return Memory(
-        ratio(*means), proportion(apart <= _closeness(usual)), np.argsort(apart, kind="stable")
+        ratio(*means), proportion(apart <= closeness(usual)), np.argsort(apart, kind="stable")
     )
 
 

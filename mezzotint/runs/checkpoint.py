@@ -97,13 +97,17 @@ def _numbered(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def newest(folder: Path) -> Checkpoint | None:
+def newest(folder: Path, until: int | None = None) -> Checkpoint | None:
     """The newest checkpoint whose files are all as they were written; None when there are none.
+
+    Args:
+        folder: of the checkpoints.
+        until: images seen by the newest one that may be taken; None: any.
 
     Raises:
         DataError: there are checkpoints and every one is damaged.
     """
-    found = listing(folder)
+    found = [path for path in listing(folder) if until is None or int(path.name) <= until]
     for path in reversed(found):
         try:
             return load(path)
@@ -137,25 +141,29 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(path, {s: load_tensors(path / f"{s}.safetensors") for s in stems}, state)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints, and what killed writers left."""
-    kept = listing(folder)[-keep:]
+def prune(folder: Path, keep: int, spared: int | None = None) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what killed writers left.
+
+    ``spared``: images seen by one more checkpoint that stays.
+    """
+    there = listing(folder)
+    kept = there[-keep:] + [path for path in there if int(path.name) == spared]
     for path in _numbered(folder):
         if path not in kept:
             discard(path)
     sweep(folder)
 
 
-def settle(folder: Path, newest_good: Path, keep: int) -> list[Path]:
-    """Make ``newest_good`` the newest checkpoint: those after it proved to be damaged.
+def settle(folder: Path, newest_good: Path, keep: int, spared: int | None = None) -> list[Path]:
+    """Make ``newest_good`` the newest checkpoint: those after it proved to be of no use.
 
     Left in place they would outlive, as the newest ones, the good ones written from here on.
 
     Returns:
-        The damaged checkpoints, which are gone.
+        The later checkpoints, which are gone. ``spared``: see :func:`prune`.
     """
     damaged = [path for path in _numbered(folder) if int(path.name) > int(newest_good.name)]
     for path in damaged:
         discard(path)
-    prune(folder, keep)
+    prune(folder, keep, spared)
     return damaged

@@ -6,7 +6,8 @@ from typing import Any
 
 from mezzotint.figures import new_figure, save_figure
 
-_COUNTERS = {"images", "step", "progress", "seconds", "rate", "beta"}
+_COUNTERS = {"images", "step", "progress", "seconds", "rate", "beta", "event"}
+_DIVERSITY = "diversity."
 
 
 def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> Path | None:
@@ -24,13 +25,18 @@ def draw_curves(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> P
         StorageError, CannotCreateError: it cannot be written.
     """
     names = list(dict.fromkeys(k.removeprefix("validation_") for line in lines for k in line))
-    names = [name for name in names if name not in _COUNTERS]
+    names = [name for name in names if name not in _COUNTERS and not name.startswith(_DIVERSITY)]
+    varied = any(key.startswith(_DIVERSITY) for line in lines for key in line)
     if not names or not lines:
         return None
-    figure = new_figure(5 * len(names), 3.6)
+    count = len(names) + varied
+    figure = new_figure(5 * count, 3.6)
     figure.suptitle(title)
-    for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=False):
         _draw_panel(panel, lines, name)
+    if varied:
+        _draw_diversity(panels[-1], lines)
     return save_figure(figure, path)
 
 
@@ -47,3 +53,19 @@ def _draw_panel(panel: Any, lines: Sequence[Mapping[str, Any]], name: str) -> No
     panel.set_xlabel("images seen")
     panel.grid(alpha=0.3)
     panel.legend(frameon=False)
+
+
+def _draw_diversity(panel: Any, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Signals of the collapse watch beside real images, and where training went back."""
+    names = dict.fromkeys(key for line in lines for key in line if key.startswith(_DIVERSITY))
+    for name in names:
+        points = [(line["images"], line[name]) for line in lines if name in line]
+        panel.plot(*zip(*points, strict=True), marker="o", ms=3, label=name[len(_DIVERSITY) :])
+    panel.axhline(1, color="black", ls="--", lw=1, label="real images")
+    for line in lines:
+        if "event" in line:
+            panel.axvline(line["images"], color="red", lw=1, alpha=0.5)
+    panel.set_title("diversity, as a share of real images")
+    panel.set_xlabel("images seen")
+    panel.grid(alpha=0.3)
+    panel.legend(frameon=False, fontsize="x-small")

@@ -74,3 +74,11 @@ def together() -> Iterator[None]:
             "another process of this run has ended",
             fix="see what it printed; the same command goes on from the last checkpoint",
         ) from error
+
+
+def told_by_leader(accelerator: "Accelerator", number: int) -> int:
+    """What the leading process says, on every process."""
+    if accelerator.num_processes == 1:
+        return number
+    own = number if accelerator.is_main_process else 0
+    return int(accelerator.reduce(torch.tensor(own, device=accelerator.device), "sum"))

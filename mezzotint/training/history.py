@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint.errors import TrainingError
 from mezzotint.runs.folder import RunFolder
 from mezzotint.training.records import Record
 
@@ -22,6 +23,7 @@ class History:
         self._folder, self._every = folder, log_every
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._event: dict[str, Any] | None = None
 
     def add(self, record: Record) -> None:
         """Count a record in."""
@@ -29,6 +31,19 @@ class History:
             value = value.detach().float().cpu() if value.device.type == "cpu" else value.float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
+
+    def note(self, error: TrainingError, images: int) -> None:
+        """Tell, in the next line that is written, why training went back to ``images``."""
+        event = {"code": error.code, "what": error.what, "where": error.where}
+        self._event = {**event, "back_to": images}
+
+    def end(self, writes: bool) -> None:
+        """Tell it now, where this process ``writes``: there will be no next line.
+
+        Its place is past the checkpoint, so that a run which goes on from there drops it.
+        """
+        if writes and self._event:
+            self._folder.append({"images": self._event["back_to"] + 1, "event": self._event})
 
     def due(self, record: Record) -> bool:
         """Whether a line ends at this record."""
@@ -44,22 +59,23 @@ class History:
             "seconds": round(record.seconds, 3),
             "rate": record.rate,
             **finite({**means, **extra}),
+            **({"event": self._event} if self._event else {}),
         }
         self._folder.append(line)
-        self._sums, self._count = {}, 0
+        self._sums, self._count, self._event = {}, 0, None
         return line
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint between two lines must hold."""
         sums = {name: float(value) for name, value in self._sums.items()}
         marked = {name: value if math.isfinite(value) else None for name, value in sums.items()}
-        return {"sums": marked, "count": self._count}
+        return {"sums": marked, "count": self._count, "event": self._event}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a checkpoint's sums."""
         sums = {k: math.nan if value is None else value for k, value in state["sums"].items()}
         self._sums = {name: torch.tensor(value) for name, value in sums.items()}
-        self._count = state["count"]
+        self._count, self._event = state["count"], state.get("event")
 
 
 def finite(numbers: dict[str, float]) -> dict[str, float]:

@@ -284,6 +284,7 @@ class Trainer:
             own = saved.tensors["optimizer"].items()
             state = {k.removeprefix(prefix): v for k, v in own if k.startswith(prefix)}
             seat.optimiser.state.clear()
+            seat.recording = None  # a family may weigh its losses otherwise from here on
             load_state(seat.optimiser, state)
         for name in _COUNTERS:
             setattr(self, name, saved.state[name])

@@ -22,7 +22,7 @@ DEFAULT_IMAGES = 200_000
 MOST_MEASURED = 2000
 LEAST_STD = 0.01
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
-_FREE = {"checkpoint_seconds", "keep", "tensorboard", "record"}
+_FREE = {"checkpoint_seconds", "keep", "tensorboard", "record", "watch"}
 
 
 @dataclass(frozen=True)

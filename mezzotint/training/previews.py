@@ -12,6 +12,7 @@ from mezzotint.data.dataset import Images
 from mezzotint.families.base import Batch, Family, fixed_noise, from_unit, to_unit
 from mezzotint.families.capabilities import Corrupts, Reconstructs, Samples
 from mezzotint.images import grid, rows_grid, save_image, to_float, to_uint8
+from mezzotint.runs.folder import RunFolder
 from mezzotint.seeds import ImageNoise, image_seeds
 
 SAMPLES = 36
@@ -110,3 +111,12 @@ def validation_losses(family: Family, held_out: Images) -> dict[str, float]:
     noise = fixed_noise("validation", count, family.device)
     losses = family.validation_loss(Batch(images, noise, marks, held_out.captions_of(range(count))))
     return {f"validation_{name}": float(value) for name, value in losses.items()}
+
+
+def pictures(folder: RunFolder) -> list[Path]:
+    """The newest picture of each kind in a run, for telling the user where to look."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.samples.glob("*.png")):
+        found[path.name.rpartition("-")[0]] = path
+    curve = folder.path / "curve.png"
+    return [*found.values(), *([curve] if curve.is_file() else [])]

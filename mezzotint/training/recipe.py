@@ -39,6 +39,7 @@ class Recipe:
     previews: int = option(10, "sample grids over the run", low=0, high=1000)
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints", low=0)
     keep: int = option(2, "checkpoints kept", low=1)
+    watch: bool = option(True, "look for collapse at every preview and go back (GANs)")
     tensorboard: bool = option(False, "also write TensorBoard event files (extra 'tensorboard')")
 
     def __post_init__(self) -> None:

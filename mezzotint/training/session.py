@@ -1,43 +1,45 @@
 """One training run from start, or from where it stopped, to the finished model in its folder."""
 
-import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from mezzotint.data.dataset import Images
-from mezzotint.errors import DataError, NonFiniteError, Stopped, StorageError, TrainingError
+from mezzotint.errors import (
+    CollapseError,
+    DataError,
+    NonFiniteError,
+    Stopped,
+    StorageError,
+    TrainingError,
+)
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Prepares, Settles
-from mezzotint.images import to_float
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs import checkpoint, snapshots
 from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
-from mezzotint.storage.files import storing, sync_folder, write_bytes
 from mezzotint.storage.weights import first_non_finite
 from mezzotint.training.cards import model_card
 from mezzotint.training.curves import draw_curves
-from mezzotint.training.devices import together
+from mezzotint.training.devices import together, told_by_leader
 from mezzotint.training.feeding import Feed
 from mezzotint.training.few_images import copying
 from mezzotint.training.history import History
 from mezzotint.training.loop import Trainer
+from mezzotint.training.models import prepare, settle, steady, write_model
 from mezzotint.training.previews import draw_previews, validation_losses
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.records import Record
 from mezzotint.training.signals import StopRequest
+from mezzotint.training.soundness import Suspects
 from mezzotint.training.trackers import open_tracker
+from mezzotint.training.watching import Health, Watch
 
 MAX_ROLLBACKS = 3
-SUSPECTS_SHOWN = 8
-LOOKED_AT = 10_000
 PACE_KNOWN = 0.01  # share of a run after which its length in images is foreseen
+_CARE = "lower lr, raise penalty_weight or set augment=translation; --no-watch trains on regardless"
 _RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
 
 
@@ -68,10 +70,11 @@ class Session:
             BusyError: another process trains this run.
             Stopped: a signal came; a checkpoint is complete.
             TrainingError: the loss stays non-finite after three roll-backs.
+            CollapseError: samples have collapsed for the fourth time.
             StorageError, CannotCreateError: the folder cannot be written.
         """
         if self.folder.newest_checkpoint() is None:
-            self._prepare()
+            prepare(self.family, self.data.train)
         stop = StopRequest()
         feed = Feed(self.data.train, self.recipe.batch)
         self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
@@ -85,21 +88,13 @@ class Session:
                 raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
             self._finish()
 
-    def _prepare(self) -> None:
-        """Let a new model look at training images, every process at the same ones."""
-        if not isinstance(self.family, Prepares) or self.family.prepared:
-            return
-        train = self.data.train
-        rows = np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int)
-        labels = train.labels_of(rows)
-        images = to_float(train.gather(rows))
-        self.family.prepare(images, None if labels is None else torch.from_numpy(labels))
-
     def _start(self) -> None:
         self.history = History(self.folder, self.recipe.log_every)
         self.tracker = open_tracker(self.recipe.tensorboard and self.leads, self.folder.path)
         self._previews = 0
-        self._suspects: set[int] = set()
+        self._suspects = Suspects(self.data.train)
+        self.watch = Watch(self.family, self.data, self.recipe.watch)
+        steady(self.family, self.watch.alarms)
         if self.leads:
             self.folder.sweep()
             if not self.folder.exists():
@@ -116,9 +111,12 @@ class Session:
         self._await_others()
 
     def _settle(self, restored: Path) -> None:
-        if self.leads:
-            for path in checkpoint.settle(self.folder.checkpoints, restored, self.recipe.keep):
-                self.show.say(f"warning: {path} was damaged and is removed")
+        for path in self._make_newest(restored):
+            self.show.say(f"warning: {path} was damaged and is removed")
+
+    def _make_newest(self, path: Path) -> list[Path]:
+        folder, keep = self.folder.checkpoints, self.recipe.keep
+        return checkpoint.settle(folder, path, keep, self.watch.sound) if self.leads else []
 
     def _await_others(self) -> None:
         self.trainer.accelerator.wait_for_everyone()
@@ -127,6 +125,8 @@ class Session:
         self.trainer.restore(saved)
         self.history.restore(saved.state["history"])
         self._previews = saved.state["previews"]
+        self.watch.restore(saved.state.get("watch", {}), self.trainer.images)
+        steady(self.family, self.watch.alarms)
         self._mark_saved()
         if self.leads:
             self.folder.rewind(self.trainer.images)
@@ -140,16 +140,22 @@ class Session:
                 return
             except NonFiniteError as error:
                 self._roll_back(error)
+            except CollapseError as error:
+                self._retreat(error)
 
     def _take(self, record: Record) -> None:
         """Everything that happens after an iteration; the leading process writes."""
         self.history.add(record)
-        if self.leads and self.history.due(record):
-            self._log(record)
+        due = self.history.due(record)
+        looked = due and self._preview_due(record)
+        if self.leads and due:
+            self._log(record, looked)
         if self.leads and snapshots.due(
             self.folder.averages, self.recipe.ema_snapshots, record.progress
         ):
             self._take_snapshot(record)
+        if looked:
+            self._heed(record)
         if record.seconds - self._saved_at >= self.recipe.checkpoint_seconds:
             self._save()
 
@@ -158,8 +164,20 @@ class Session:
         tensors = {width: average.tensors for width, average in profiles}
         snapshots.take(self.folder.averages, record.images, record.step, tensors)
 
-    def _log(self, record: Record) -> None:
-        extra = self._look(record) if self._preview_due(record) else {}
+    def _heed(self, record: Record) -> None:
+        """Do what the leading process's watch calls for."""
+        self._previews = int(record.progress * self.recipe.previews)
+        health = int(self.watch.health)
+        if self.watch.active:
+            health = told_by_leader(self.trainer.accelerator, health)
+        if health == Health.COLLAPSED:
+            raise CollapseError(self.watch.finding, f"after {record.images:,} images")
+        if health == Health.SOUND:
+            self.watch.sound = record.images
+            self._save()
+
+    def _log(self, record: Record, look: bool) -> None:
+        extra = self._look(record) if look else {}
         self._warn_of_copying(record)
         line = self.history.write(record, extra)
         self.tracker(line)
@@ -167,7 +185,7 @@ class Session:
         speed = record.images / max(record.seconds, 1e-9)
         left = record.seconds * (1 - record.progress) / max(record.progress, 1e-9)
         told = [f"{k} {line[v]:.5g}" for k, v in self.family.headline.items() if v in line]
-        note = "  ".join([*told, f"{speed:,.0f} images/s"])
+        note = "  ".join([*told, *self.watch.words(), f"{speed:,.0f} images/s"])
         self.show.update(record.progress, 1.0, note, left)
 
     def _warn_of_copying(self, record: Record) -> None:
@@ -184,17 +202,18 @@ class Session:
 
     def _look(self, record: Record) -> dict[str, float]:
         """Validation numbers and pictures of the averaged model; a failure costs a warning."""
-        self._previews = int(record.progress * self.recipe.previews)
+        self.watch.health = Health.UNCLEAR
         if first_non_finite(self.trainer.averages.main.tensors) is not None:
             return {}  # the step after this, or the checkpoint, will find out and roll back
         with self.trainer.averages.main.applied():
-            self._settle_weights()
+            settle(self.family)
             try:
                 draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
                 faults.point("sample.done")
             except (StorageError, DataError) as error:
                 self.show.say(f"warning: a preview was not written: {error.what}")
             losses = validation_losses(self.family, self.data.held_out)
+            losses |= self.watch.look(self.family, record.step, self.show)
             self.family.train()
         return losses
 
@@ -206,9 +225,9 @@ class Session:
         if self.leads:
             self.folder.sync()  # the history up to a checkpoint is as durable as it is
             state = {**self.trainer.state(), "history": self.history.state()}
-            state["previews"] = self._previews
+            state |= {"previews": self._previews, "watch": self.watch.state()}
             checkpoint.save(self.folder.checkpoints, self.trainer.images, tensors, state)
-            checkpoint.prune(self.folder.checkpoints, self.recipe.keep)
+            checkpoint.prune(self.folder.checkpoints, self.recipe.keep, self.watch.sound)
         self._mark_saved()
 
     def _mark_saved(self) -> None:
@@ -216,11 +235,12 @@ class Session:
 
     def _roll_back(self, error: NonFiniteError) -> None:
         """Go back to the last good checkpoint, shuffle anew and halve the learning rate."""
-        names = self._suspect(error)
+        names = self._suspects.names(error.rows)
         self._await_others()
         saved = self.folder.newest_checkpoint()
         rollbacks = self.trainer.rollbacks + 1
-        if rollbacks > MAX_ROLLBACKS or saved is None:
+        count = rollbacks - self.watch.alarms
+        if count > MAX_ROLLBACKS or saved is None:
             raise TrainingError(
                 f"{error.what}, {MAX_ROLLBACKS} roll-backs did not help; suspect images: {names}",
                 where=f"{self.folder.path} {error.where}",
@@ -228,27 +248,41 @@ class Session:
             ) from error
         self._restore(saved)
         self.trainer.rollbacks = rollbacks
+        self.history.note(error, self.trainer.images)
         self.show.say(
             f"warning: {error.what} {error.where} (suspect images: {names}); back to "
-            f"{self.trainer.images:,} images with half the learning rate ({rollbacks} of 3)"
+            f"{self.trainer.images:,} images with half the learning rate ({count} of 3)"
         )
 
-    def _suspect(self, error: NonFiniteError) -> str:
-        """Names of the images of the failing batch, of those in every failing batch if any are."""
-        rows = {int(row) for row in error.rows}
-        self._suspects = (self._suspects & rows) or rows
-        names = self.data.train.names_of(sorted(self._suspects)[:SUSPECTS_SHOWN])
-        more = len(self._suspects) - len(names)
-        return ", ".join(names or ["none"]) + (f" and {more} more" if more else "")
+    def _retreat(self, error: CollapseError) -> None:
+        """Go back to where the watch last saw no reason to worry, and train with more care."""
+        alarms, rollbacks = self.watch.alarms + 1, self.trainer.rollbacks + 1
+        saved = checkpoint.newest(self.folder.checkpoints, self.watch.sound)
+        self._await_others()
+        if saved is None:
+            raise error
+        self._restore(saved)
+        self._make_newest(saved.path)  # the later ones may hold the collapse
+        self.history.note(error, self.trainer.images)
+        if alarms > MAX_ROLLBACKS:
+            self.history.end(self.leads)
+            what = f"{error.what}; {MAX_ROLLBACKS} roll-backs did not help"
+            raise CollapseError(what, f"{self.folder.path} {error.where}", _CARE) from error
+        self.trainer.rollbacks, self.watch.alarms = rollbacks, alarms
+        care = " and ".join(filter(None, ["half the learning rate", steady(self.family, alarms)]))
+        back = f"back to {self.trainer.images:,} images with {care} ({alarms} of {MAX_ROLLBACKS})"
+        self.show.say(f"warning: {error.what} {error.where}; {back}")
 
     def _finish(self) -> None:
         if self.leads:
             lines = self.folder.lines()
             title = f"{self.header['family']} on {self.header['data']['spec']}"
             self._draw(lines, title)
-        self._install_averages()
+        self.family.load_state_dict(self.trainer.averages.main.tensors)
+        settle(self.family)
         if self.leads:
-            self._write_model(lines[-1] if lines else {})
+            card = model_card(self.header, lines[-1] if lines else {})
+            write_model(self.family, self.folder, card)
         self.tracker(None)
         self._await_others()
 
@@ -258,40 +292,6 @@ class Session:
         except StorageError as error:
             self.show.say(f"warning: the curve was not written: {error.what}")
 
-    def _install_averages(self) -> None:
-        self.family.load_state_dict(self.trainer.averages.main.tensors)
-        self._settle_weights()
-
-    def _settle_weights(self) -> None:
-        """Make the averages that have just been put in place ready for use."""
-        self.family.eval()
-        if isinstance(self.family, Settles):
-            self.family.settle()
-
-    def _write_model(self, last: dict[str, Any]) -> None:
-        """The model folder appears whole, by a rename."""
-        building = self.folder.path / ".model.tmp"
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            self.family.save_pretrained(building)
-            with storing(building):
-                write_bytes(building / "README.md", model_card(self.header, last).encode())
-                sync_folder(building)
-                faults.point("model.rename")
-                building.rename(self.folder.model)
-                sync_folder(self.folder.path)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-
     _warned = False
     _saved_at = 0.0
     _saved_images = -1
-
-
-def pictures(folder: RunFolder) -> list[Path]:
-    """The newest picture of each kind in a run, for telling the user where to look."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.samples.glob("*.png")):
-        found[path.name.rpartition("-")[0]] = path
-    curve = folder.path / "curve.png"
-    return [*found.values(), *([curve] if curve.is_file() else [])]

@@ -1,12 +1,16 @@
 """Notices losses that say a run is lost, without making a GPU wait for it at every step."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from mezzotint.data.dataset import Images
+
 LOOK_EVERY = {"cpu": 1, "cuda": 50}
 NONE = -1
+SUSPECTS_SHOWN = 8
 
 
 class LossWatch:
@@ -46,3 +50,23 @@ class LossWatch:
     def forget(self) -> None:
         """Start anew."""
         self._first.fill_(NONE)
+
+
+class Suspects:
+    """Images that were in every batch whose loss was broken.
+
+    Args:
+        images: what the batches are drawn from.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._rows: set[int] = set()
+
+    def names(self, rows: Iterable[int]) -> str:
+        """Names of those in a failing batch of ``rows`` and the earlier ones, if there are any."""
+        failing = {int(row) for row in rows}
+        self._rows = (self._rows & failing) or failing
+        names = self._images.names_of(sorted(self._rows)[:SUSPECTS_SHOWN])
+        more = len(self._rows) - len(names)
+        return ", ".join(names or ["none"]) + (f" and {more} more" if more else "")

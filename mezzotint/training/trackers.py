@@ -7,7 +7,7 @@ from typing import Any
 from mezzotint.errors import MissingExtraError
 
 Tracker = Callable[[Mapping[str, Any] | None], None]
-_COUNTERS = {"images", "step", "progress", "seconds"}
+_COUNTERS = {"images", "step", "progress", "seconds", "event"}
 
 
 def open_tracker(tensorboard: bool, folder: Path) -> Tracker:
