@@ -61,7 +61,7 @@ class Subject:
     @cached_property
     def pixels(self) -> Pixels:
         """Held-out images uint8 (n, H, W, C) in random order, since sets often come sorted."""
-        return self.held_out.gather(_drawn(len(self.held_out), self.limit))
+        return held_out_drawn(self.held_out, self.limit)
 
     @cached_property
     def train_drawn(self) -> NDArray[np.int64]:
@@ -125,6 +125,11 @@ class Subject:
     def look(self, pixels: Pixels, note: str) -> Features:
         """Features of made images."""
         return extract(self.extractor, pixels, self.show, note)
+
+
+def held_out_drawn(held_out: Images, limit: int) -> Pixels:
+    """The first ``limit`` of the held-out images in the random order of every evaluation."""
+    return held_out.gather(_drawn(len(held_out), limit))
 
 
 def _drawn(count: int, limit: int) -> NDArray[np.int64]:
