@@ -12,10 +12,8 @@ setup: .venv/ready
 	@echo "installed; the command is $(BIN)/mezzotint"
 
 demo: setup
-	$(BIN)/mezzotint train vae digits --size 32 --budget 40s --out runs/demo
-	$(BIN)/mezzotint sample runs/demo --out runs/demo/samples.png
-	$(BIN)/mezzotint reconstruct runs/demo digits --out runs/demo/reconstructions.png
-	@echo "pictures: runs/demo/reconstructions.png runs/demo/samples.png runs/demo/curve.png"
+	$(BIN)/mezzotint compare digits --budget 20s --out runs/demo
+	@echo "open runs/demo/report.html in a browser"
 
 test: lint types tests
 

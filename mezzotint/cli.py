@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, UseAppendAction, arg, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from mezzotint import commands
+from mezzotint.arguments import Assignments, Compare, DataName, FamilyName, ModelName
 from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
 from mezzotint.storage.files import storage_error
-
-Assignments = UseAppendAction[tuple[str, ...]]
-FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
-DataName = Annotated[Positional[str], arg(metavar="DATA")]
-ModelName = Annotated[Positional[str], arg(metavar="RUN")]
 
 
 @dataclass(frozen=True)
@@ -233,6 +229,7 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Ema, subcommand("ema")]
     | Annotated[Data, subcommand("data")]
@@ -245,6 +242,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Sample: commands.sample,
     Reconstruct: commands.reconstruct,
     Evaluate: commands.evaluate,
+    Compare: commands.compare,
     Inspect: commands.inspect,
     Ema: commands.ema,
     Check: commands.check,

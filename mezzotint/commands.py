@@ -10,7 +10,7 @@ from mezzotint.progress import Progress, Silent, Terminal
 from mezzotint.storage.readers import load_file, printable
 
 if TYPE_CHECKING:
-    from mezzotint import cli
+    from mezzotint import arguments, cli
 
 FILMED = 8
 
@@ -91,6 +91,26 @@ def evaluate(command: "cli.Evaluate") -> int:
         _print_json(found.as_dict())
     else:
         print(api.evaluation_table(found))
+    return 0
+
+
+def compare(command: "arguments.Compare") -> int:
+    """Train and measure, then say in a few lines what came out and name the report."""
+    from mezzotint import api
+
+    names = ("runs", "budget", "out", "seed", "features", "samples")
+    options = {name: getattr(command, name) for name in names}
+    options |= {k: v for k in ("size", "channels") if (v := getattr(command, k)) is not None}
+    if command.families is not None:
+        options["families"] = [part.strip() for part in command.families.split(",")]
+    with Terminal("comparing") as terminal:
+        found = api.compare(command.data, progress=terminal, **options)
+    if command.json:
+        _print_json(found.comparison.as_dict())
+        return 0
+    for sentence in found.comparison.headline:
+        print(printable(sentence))
+    print(f"numbers: {found.json}\nreport: {found.report}")
     return 0
 
 

@@ -86,9 +86,12 @@ TABLE = {
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
     "work": Group(4.1, "training.session describing"),
+    "comparison": Group(4.1, "comparison comparison.*", open=True),
+    "reporting": Group(4.2, "reporting reporting.*", open=True),
     # 5 and 6: what a user calls
     "api": Group(5.0, "api api.*", open=True),
     "console": Group(6.0, "console"),
+    "arguments": Group(6.0, "arguments"),
     "commands": Group(6.0, "commands"),
     "command line": Group(6.1, "cli"),
     "entry": Group(6.2, "__main__"),
@@ -106,9 +109,9 @@ NEVER = {
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
 LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "config", "progress")
-LIGHT += ("storage", "storage.faults", "storage.files", "storage.readers")
+LIGHT += ("arguments", "storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
-ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml"}
+ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml", "jinja2"}
 
 
 @dataclass(frozen=True)

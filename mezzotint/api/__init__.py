@@ -1,6 +1,7 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
 from mezzotint.api.averages import Averaged, average
+from mezzotint.api.comparing import Compared, compare
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -9,10 +10,12 @@ from mezzotint.describing import describe, environment
 
 __all__ = [
     "Averaged",
+    "Compared",
     "Run",
     "average",
     "check",
     "checkup_table",
+    "compare",
     "describe",
     "distill",
     "environment",

@@ -1,6 +1,5 @@
 """Samples against real images as two sets of points: distances, fidelity, diversity, copying."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,12 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mezzotint.errors import UsageError
 from mezzotint.evaluation.likeness import reconstructed
-from mezzotint.evaluation.subject import FEWEST, Subject
+from mezzotint.evaluation.subject import BATCH, FEWEST, Subject
 from mezzotint.evaluation.values import Evaluation, Value, estimated, mean_value
 from mezzotint.features.extractor import Features, Pixels, classify
-from mezzotint.images import to_uint8
 from mezzotint.metrics.distances import frechet, frechet_estimate, kernel_distance
 from mezzotint.metrics.diversity import (
     classes_seen,
@@ -27,11 +24,6 @@ from mezzotint.metrics.diversity import (
 )
 from mezzotint.metrics.intervals import Estimate
 from mezzotint.metrics.neighbours import prdc, prdc_estimate
-from mezzotint.seeds import image_seeds
-
-BATCH = 64
-MADE = 1000  # samples where the user names no number
-SEED = 0
 
 
 class Comparison(NamedTuple):
@@ -76,35 +68,17 @@ def sample_values(subject: Subject) -> Evaluation:
     Raises:
         UsageError: more samples are wanted than there are held-out images to compare with.
     """
-    wanted = min(MADE, len(subject.pixels)) if subject.samples is None else subject.samples
-    if wanted > len(subject.pixels):
-        there = len(subject.pixels)
-        raise UsageError(
-            f"{wanted} samples have only {there} held-out images to be compared with",
-            where=f"samples={wanted}, limit={subject.limit}",
-            fix="ask for fewer samples, raise limit or bring more images",
-        )
-    made, rate = _make(subject, wanted)
+    wanted, made = subject.wanted, subject.made
+    where = f"batches of {BATCH} on {subject.family.device.type}"
+    rate = Value(wanted / made.seconds, None, None, wanted, "images/s", where)
     if wanted < FEWEST:
         why = f"needs {FEWEST} samples and held-out images, there are {wanted}"
         return Evaluation({"images_per_s": rate}, dict.fromkeys(ALL, why))
-    points, real = subject.look(made, "of samples"), subject.real[:wanted]
+    points, real = subject.points, subject.real[:wanted]
     found = Evaluation({"images_per_s": rate})
     for part in (_compared(subject, points, real), _copying(subject, points, real)):
         found = found.joined(part)
-    return found.joined(_classes(subject, made))
-
-
-def _make(subject: Subject, count: int) -> tuple[Pixels, Value]:
-    """Samples uint8 of the seeds 0 to ``count`` - 1, and how many a second."""
-    parts, started = [], time.perf_counter()
-    for at in range(0, count, BATCH):
-        seeds = image_seeds(SEED + at, min(BATCH, count - at))
-        parts.append(to_uint8(subject.family.sample(seeds)))  # type: ignore[operator]
-        subject.show.update(at + len(seeds), count, note="samples")
-    rate = count / (time.perf_counter() - started)
-    note = f"batches of {BATCH} on {subject.family.device.type}"
-    return np.concatenate(parts), Value(rate, None, None, count, "images/s", note)
+    return found.joined(_classes(subject, made.pixels))
 
 
 def _compared(subject: Subject, made: Features, real: Features) -> Evaluation:

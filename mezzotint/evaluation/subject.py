@@ -1,19 +1,35 @@
 """What an evaluation looks at: a model, images it has not seen, and images it has."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mezzotint.data.dataset import Images
+from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
 from mezzotint.features.extractor import Extractor, Features, Pixels, extract
 from mezzotint.features.table import open_extractor, reference_features
+from mezzotint.images import to_uint8
 from mezzotint.progress import Progress
+from mezzotint.seeds import image_seeds
 
 FEWEST = 50  # fewer images say nothing about a distribution
 TRAIN_LOOKED_AT = 5000
+BATCH = 64
+MADE = 1000  # samples where the user names no number
+SEED = 0
+
+
+class Made(NamedTuple):
+    """Samples uint8 (n, H, W, C) of the seeds 0 to n - 1, and the seconds they took."""
+
+    pixels: Pixels
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class Subject:
         draws: K of the importance-weighted bound.
         features: name of the extractor.
         show: where progress goes.
+        sampling: options of the family's ``sample``.
     """
 
     family: Family
@@ -39,16 +56,22 @@ class Subject:
     draws: int
     features: str
     show: Progress
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def pixels(self) -> Pixels:
         """Held-out images uint8 (n, H, W, C) in random order, since sets often come sorted."""
-        return self.held_out.gather(_drawn(len(self.held_out), self.limit))
+        return held_out_drawn(self.held_out, self.limit)
+
+    @cached_property
+    def train_drawn(self) -> NDArray[np.int64]:
+        """Rows of ``train`` that are looked at: up to 5,000, in random order."""
+        return _drawn(len(self.train), TRAIN_LOOKED_AT)
 
     @cached_property
     def train_pixels(self) -> Pixels:
-        """Up to 5,000 training images, in random order."""
-        return self.train.gather(_drawn(len(self.train), TRAIN_LOOKED_AT))
+        """The training images at ``train_drawn``."""
+        return self.train.gather(self.train_drawn)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -67,9 +90,46 @@ class Subject:
             self.extractor, self.train_pixels, self.show, "of training images"
         )
 
+    @property
+    def wanted(self) -> int:
+        """How many samples to make.
+
+        Raises:
+            UsageError: more are asked for than there are held-out images to compare with.
+        """
+        there = len(self.pixels)
+        wanted = min(MADE, there) if self.samples is None else self.samples
+        if wanted > there:
+            raise UsageError(
+                f"{wanted} samples have only {there} held-out images to be compared with",
+                where=f"samples={wanted}, limit={self.limit}",
+                fix="ask for fewer samples, raise limit or bring more images",
+            )
+        return wanted
+
+    @cached_property
+    def made(self) -> Made:
+        """The samples of a family that makes some."""
+        parts, started, count = [], time.perf_counter(), self.wanted
+        for at in range(0, count, BATCH):
+            seeds = image_seeds(SEED + at, min(BATCH, count - at))
+            parts.append(to_uint8(self.family.sample(seeds, **self.sampling)))  # type: ignore[operator]
+            self.show.update(at + len(seeds), count, note="samples")
+        return Made(np.concatenate(parts), time.perf_counter() - started)
+
+    @cached_property
+    def points(self) -> Features:
+        """Features of the samples."""
+        return self.look(self.made.pixels, "of samples")
+
     def look(self, pixels: Pixels, note: str) -> Features:
         """Features of made images."""
         return extract(self.extractor, pixels, self.show, note)
+
+
+def held_out_drawn(held_out: Images, limit: int) -> Pixels:
+    """The first ``limit`` of the held-out images in the random order of every evaluation."""
+    return held_out.gather(_drawn(len(held_out), limit))
 
 
 def _drawn(count: int, limit: int) -> NDArray[np.int64]:

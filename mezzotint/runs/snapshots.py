@@ -97,6 +97,20 @@ def _no_snapshot(path: Path) -> DataError:
     return DataError("not a snapshot of averages", where=str(path), fix=fix)
 
 
+def stored(snapshot: Snapshot, width: float) -> dict[str, Tensor]:
+    """The average of one width in a snapshot, by name.
+
+    Raises:
+        DataError: the file is damaged or holds no such average.
+    """
+    prefix = _name(width, "")
+    tensors = load_tensors(snapshot.path)
+    found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    if not found:
+        raise _no_snapshot(snapshot.path)
+    return found
+
+
 def mix(stored: Sequence[Snapshot], length: float) -> tuple[dict[str, Tensor], Mixture]:
     """The average of a length at the end of training, out of the stored ones.
 

@@ -1,0 +1,46 @@
+"""What commands take: names they share, and the options of those that ``cli`` has no room for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+Assignments = UseAppendAction[tuple[str, ...]]
+FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
+DataName = Annotated[Positional[str], arg(metavar="DATA")]
+ModelName = Annotated[Positional[str], arg(metavar="RUN")]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train families under one budget, split and seed, or take finished runs; write one report.
+
+    For example: mezzotint compare photos/ --budget 10m
+
+    The same command goes on with a comparison that was interrupted.
+    """
+
+    data: DataName
+    """Anything train takes."""
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN")] = ()
+    """Finished runs to compare, with --families beside what that trains."""
+    families: str | None = None
+    """Families to train, with commas; by default autoencoder,vae,gan,diffusion, or none beside
+    RUNs."""
+    budget: str = "10m"
+    """Training time of each family: 90s, 10m, 1h30m."""
+    out: Path | None = None
+    """Folder of report.html, compare.json and a run a family; by default runs/compare-DATA."""
+    size: str | None = None
+    """Image size: 64, or 48x32 (width x height); by default read from the data."""
+    channels: Literal[1, 3, 4] | None = None
+    """Grey, RGB or RGBA; by default read from the data."""
+    seed: int = 0
+    """Seed of weights, data order and noise."""
+    features: str = "data"
+    """data: a small network trained on the training images; effnet-lite0: ImageNet; pixels."""
+    samples: int | None = None
+    """Images each model makes; by default 1000, or as many as there are held-out ones."""
+    json: bool = False
+    """Print what compare.json holds."""
