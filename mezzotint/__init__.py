@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mezzotint.api import (
         Run,
         average,
+        detect,
         distill,
         evaluate,
         film,
@@ -37,6 +38,7 @@ _HOMES = {
     "Run": "api",
     "VAE": "families.vae",
     "average": "api",
+    "detect": "api",
     "distill": "api",
     "evaluate": "api",
     "film": "api",
@@ -57,6 +59,7 @@ __all__ = [
     "MezzotintError",
     "Run",
     "average",
+    "detect",
     "distill",
     "evaluate",
     "film",

@@ -11,14 +11,13 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from mezzotint import commands
+from mezzotint.cli_detect import DataName, Detect, ModelName
 from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
 from mezzotint.storage.files import storage_error
 
 Assignments = UseAppendAction[tuple[str, ...]]
 FamilyName = Annotated[Positional[str], arg(metavar="FAMILY")]
-DataName = Annotated[Positional[str], arg(metavar="DATA")]
-ModelName = Annotated[Positional[str], arg(metavar="RUN")]
 
 
 @dataclass(frozen=True)
@@ -232,6 +231,7 @@ Command = (
     | Annotated[Reconstruct, subcommand("reconstruct")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Detect, subcommand("detect")]
     | Annotated[Ema, subcommand("ema")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
@@ -244,6 +244,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Reconstruct: commands.reconstruct,
     Evaluate: commands.evaluate,
     Inspect: commands.inspect,
+    Detect: commands.detect,
     Ema: commands.ema,
     Check: commands.check,
     Pack: commands.pack,

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
@@ -10,7 +11,7 @@ from mezzotint.progress import Progress, Silent, Terminal
 from mezzotint.storage.readers import load_file, printable
 
 if TYPE_CHECKING:
-    from mezzotint import cli
+    from mezzotint import cli, cli_detect
 
 FILMED = 8
 
@@ -90,6 +91,24 @@ def evaluate(command: "cli.Evaluate") -> int:
         _print_json(found.as_dict())
     else:
         print(api.evaluation_table(found))
+    return 0
+
+
+def detect(command: "cli_detect.Detect") -> int:
+    """Score, judge, and name the files."""
+    from mezzotint import api
+
+    names = ("false_alarms", "score", "features", "good")
+    options = {name: getattr(command, name) for name in names}
+    out = command.out or Path(command.model) / "detection"
+    with Terminal("detecting") as terminal:
+        found = api.detect(command.model, command.data, out=out, progress=terminal, **options)
+    if command.json:
+        _print_json(found.as_dict())
+        return 0
+    print(api.detection_table(found))
+    for path in (out / "scores.csv", out / "detection.json", *found.pictures):
+        print(f"file: {path}")
     return 0
 
 

@@ -83,12 +83,14 @@ TABLE = {
         " training.history training.plans",
     ),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
+    "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
     "work": Group(4.1, "training.session describing"),
     # 5 and 6: what a user calls
     "api": Group(5.0, "api api.*", open=True),
     "console": Group(6.0, "console"),
     "commands": Group(6.0, "commands"),
+    "command words": Group(6.0, "cli_detect"),
     "command line": Group(6.1, "cli"),
     "entry": Group(6.2, "__main__"),
     "package": Group(6.2, "mezzotint"),
@@ -104,7 +106,17 @@ NEVER = {
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
-LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "config", "progress")
+LIGHT = (
+    "mezzotint",
+    "__main__",
+    "cli",
+    "cli_detect",
+    "commands",
+    "console",
+    "errors",
+    "config",
+    "progress",
+)
 LIGHT += ("storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml"}

@@ -1,6 +1,7 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
 from mezzotint.api.averages import Averaged, average
+from mezzotint.api.detecting import detect, detection_table
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -14,6 +15,8 @@ __all__ = [
     "check",
     "checkup_table",
     "describe",
+    "detect",
+    "detection_table",
     "distill",
     "environment",
     "evaluate",
