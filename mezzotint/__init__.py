@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         train,
     )
     from mezzotint.data.dataset import Images
+    from mezzotint.detection import Detection
     from mezzotint.errors import MezzotintError
     from mezzotint.families.autoencoder import Autoencoder
     from mezzotint.families.diffusion import Diffusion
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "families.autoencoder",
+    "Detection": "detection",
     "Diffusion": "families.diffusion",
     "Images": "data.dataset",
     "MezzotintError": "errors",
@@ -54,6 +56,7 @@ _HOMES = {
 __all__ = [
     "VAE",
     "Autoencoder",
+    "Detection",
     "Diffusion",
     "Images",
     "MezzotintError",
