@@ -1,6 +1,6 @@
 """What scorers see: a model, good images to learn from, and a few images at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -85,9 +85,10 @@ class Look:
         return self.ground.family
 
 
-def looks(ground: Ground, pixels: Pixels) -> list[Look]:
+def looks(ground: Ground, pixels: Pixels) -> Iterator[Look]:
     """uint8 (n, H, W, C) images, ``PART`` at a time."""
-    return [Look(ground, to_float(pixels[at : at + PART])) for at in range(0, len(pixels), PART)]
+    for at in range(0, len(pixels), PART):
+        yield Look(ground, to_float(pixels[at : at + PART]))
 
 
 def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) -> Tensor:

@@ -1,20 +1,19 @@
 """Scores and heat maps of images: parts on one scale, which held-out good images set."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mezzotint.detection.looking import Ground, Look
+from mezzotint.detection.looking import Ground, looks
 from mezzotint.detection.parts import PARTS, Rate, Rated
 from mezzotint.errors import DataError
 from mezzotint.features.extractor import Pixels
-from mezzotint.images import to_float
 from mezzotint.progress import Progress
 
 LEAST_SPREAD = 1e-12
-ROWS = 64
 Numbers = NDArray[np.float64]
 
 
@@ -55,8 +54,8 @@ class Scorer:
         self.ground = ground
         with torch.inference_mode():
             self._rates: dict[str, Rate] = {n: PARTS[n].prepare(ground) for n in names}
-            found = self._rated(scale_on, show, "to set scales")
-        self.scales = {name: scale_of(rated) for name, rated in found.items()}
+            found = list(self._rated(scale_on, show, "to set scales"))
+        self.scales = {name: scale_of(_joined([part[name] for part in found])) for name in names}
 
     @torch.inference_mode()
     def score(self, pixels: Pixels, show: Progress, note: str = "") -> Scored:
@@ -65,26 +64,31 @@ class Scorer:
         Raises:
             DataError: the model gives numbers that are not finite.
         """
-        found = self._rated(pixels, show, note)
-        parts = {
-            name: _standard(rated.scores, self.scales[name].score) for name, rated in found.items()
-        }
+        parts: dict[str, list[Numbers]] = {name: [] for name in self._rates}
+        maps = []
+        for found in self._rated(pixels, show, note):
+            for name, rated in found.items():
+                parts[name].append(_standard(rated.scores, self.scales[name].score))
+            maps += self._heat(found)
+        whole = {name: np.concatenate(values) for name, values in parts.items()}
+        scores = np.mean(list(whole.values()), axis=0)
+        return Scored(scores, whole, np.concatenate(maps) if maps else None)
+
+    def _heat(self, found: dict[str, Rated]) -> list[NDArray[np.float32]]:
+        """The mean of the parts' maps (N, H, W), or nothing where no part has one."""
         maps = [
-            _standard(rated.maps, self.scales[name].pixel).astype(np.float32)
+            _standard(rated.maps, self.scales[name].pixel)
             for name, rated in found.items()
             if rated.maps is not None
         ]
-        scores = np.mean(list(parts.values()), axis=0)
-        return Scored(scores, parts, np.mean(maps, axis=0) if maps else None)
+        return [np.mean(maps, axis=0).astype(np.float32)] if maps else []
 
-    def _rated(self, pixels: Pixels, show: Progress, note: str) -> dict[str, Rated]:
-        found: dict[str, list[Rated]] = {name: [] for name in self._rates}
-        for at in range(0, len(pixels), ROWS):
-            look = Look(self.ground, to_float(pixels[at : at + ROWS]))
-            for name, rate in self._rates.items():
-                found[name].append(_finite(rate(look), name))
-            show.update(min(at + ROWS, len(pixels)), len(pixels), note=f"scoring {note}".strip())
-        return {name: _joined(parts) for name, parts in found.items()}
+    def _rated(self, pixels: Pixels, show: Progress, note: str) -> Iterator[dict[str, Rated]]:
+        done = 0
+        for look in looks(self.ground, pixels):
+            yield {name: _finite(rate(look), name) for name, rate in self._rates.items()}
+            done += len(look.images)
+            show.update(done, len(pixels), note=f"scoring {note}".strip())
 
 
 def scale_of(rated: Rated) -> Scale:
