@@ -57,7 +57,7 @@ def detect(
     family = open_model(model)
     require_rate(false_alarms)
     network = open_network(family, features)
-    chosen = detection.parts_of(family, score, network is not None)
+    chosen = detection.parts_of(family, score, network is not None, features != OWN)
     sides = good_sides(model, family, good, show)
     tested = detection.open_tested(data, lambda spec: _images(spec, family, show))
     goods = detection.share_out(*sides)

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mezzotint.detection.bands import band_features
 from mezzotint.detection.density import (
     fit_gaussian,
     mahalanobis,
     patch_vectors,
 )
-from mezzotint.detection.looking import Ground, Look, every
+from mezzotint.detection.looking import PART, Ground, Look, every
 from mezzotint.detection.maps import (
     enlarged,
     feature_error,
@@ -41,10 +42,14 @@ Rate = Callable[[Look], Rated]
 
 
 class Part(NamedTuple):
-    """A part of a score: what a family must be able to do, and how it is made ready."""
+    """A part of a score: what a family must be able to do, and how it is made ready.
+
+    ``pretrained`` parts are for networks that others trained, not for the model's own encoder.
+    """
 
     needs: tuple[type, ...]
     prepare: Callable[[Ground], Rate]
+    pretrained: bool = False
 
 
 def mapped(function: Callable[[Look], Tensor]) -> Callable[[Ground], Rate]:
@@ -85,11 +90,17 @@ def walked_structure_part(look: Look) -> Tensor:
 def patch_part(ground: Ground) -> Rate:
     """Mahalanobis distance of the features at each place (2011.08785, with one law for all)."""
 
-    def vectors(look: Look) -> Tensor:
-        return patch_vectors(look.stages[-STAGES_USED:])
+    return _places(ground, lambda look: patch_vectors(look.stages[-STAGES_USED:]))
 
-    rows = every(lambda look: vectors(look).movedim(1, -1).flatten(0, 2), ground, ground.good)
-    gaussian = fit_gaussian(rows[:: max(1, len(rows) // MOST_VECTORS)])
+
+def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Rate:
+    """A part from vectors (N, d, h, w): their distance to a Gaussian of all places together."""
+
+    def listed(look: Look) -> Tensor:
+        rows = vectors(look).movedim(1, -1).flatten(0, 2)
+        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
+
+    gaussian = fit_gaussian(every(listed, ground, ground.good))
 
     def distances(look: Look) -> Tensor:
         found = vectors(look).movedim(1, -1)
@@ -97,6 +108,11 @@ def patch_part(ground: Ground) -> Rate:
         return enlarged(far, look.images.shape[-2:])
 
     return mapped(distances)(ground)
+
+
+def texture_part(ground: Ground) -> Rate:
+    """Mahalanobis distance of brightness and energy of detail at each place; needs no network."""
+    return _places(ground, lambda look: band_features(look.clean))
 
 
 def latent_part(ground: Ground) -> Rate:
@@ -128,13 +144,15 @@ PARTS: dict[str, Part] = {
     "structure": Part((Reconstructs,), mapped(structure_part)),
     "features": Part((Reconstructs, Stages), mapped(feature_part)),
     "patches": Part((Stages,), patch_part),
+    "imagenet": Part((Stages,), patch_part, pretrained=True),
+    "texture": Part((Reconstructs,), texture_part),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
     "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
     "walk-structure": Part((Denoises,), mapped(walked_structure_part)),
 }
 SCORES: dict[str, tuple[str, ...]] = {
-    "combined": ("pixel", "structure", "features", "patches", "latent"),
+    "combined": ("pixel", "texture", "imagenet"),
     "reconstruction": ("pixel", "structure", "features"),
     "latent": ("patches", "latent"),
     "elbo": ("elbo",),
@@ -143,20 +161,23 @@ SCORES: dict[str, tuple[str, ...]] = {
 """Name -> parts, the family's default first: the first score it has a part of."""
 
 
-def parts_of(family: Family, score: str | None, network: bool) -> tuple[str, list[str]]:
+def parts_of(
+    family: Family, score: str | None, network: bool, pretrained: bool = False
+) -> tuple[str, list[str]]:
     """The score of a name, or the family's default, and the parts the family has of it.
 
     Args:
         family: the model.
         score: a key of ``SCORES``; None for the first one that fits.
         network: whether there is a network with maps.
+        pretrained: whether that is one that others trained.
 
     Raises:
         UsageError: no such score, or the family has none of its parts.
     """
     if score is not None and score not in SCORES:
         raise UsageError(f"there is no score '{score}'", "score", nearest(score, SCORES))
-    able = {name: _able(family, parts, network) for name, parts in SCORES.items()}
+    able = {name: _able(family, parts, network, pretrained) for name, parts in SCORES.items()}
     fitting = [name for name, parts in able.items() if parts]
     name = score or next(iter(fitting), "")
     if not able.get(name):
@@ -166,8 +187,9 @@ def parts_of(family: Family, score: str | None, network: bool) -> tuple[str, lis
     return name, able[name]
 
 
-def _able(family: Family, names: tuple[str, ...], network: bool) -> list[str]:
-    return [name for name in names if _has(family, PARTS[name], network)]
+def _able(family: Family, names: tuple[str, ...], network: bool, pretrained: bool) -> list[str]:
+    fitting = [name for name in names if _has(family, PARTS[name], network)]
+    return [name for name in fitting if pretrained or not PARTS[name].pretrained]
 
 
 def _has(family: Family, part: Part, network: bool) -> bool:

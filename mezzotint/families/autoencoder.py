@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {"corruption": ("gaussian",), "noise": 0.2},
     "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": _DAMAGE},
     "detector": _DEEP
-    | {"widths": (32, 64, 128), "spatial": True, "latent": 32, "batch": 32}
+    | {"widths": (32, 64), "spatial": True, "latent": 16, "batch": 32}
     | {"corruption": ("defects",), "noise": 0.6},
 }
 

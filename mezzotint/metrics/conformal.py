@@ -69,14 +69,14 @@ def p_values(held_out: ArrayLike, scores: ArrayLike) -> Numbers:
 
 
 def exact(rate: float) -> Fraction:
-    """A rate as the decimal that was written: 0.01 is one hundredth, not the nearest double.
+    """A rate as the fraction that was meant: 0.01 is one hundredth, 1 / 3 a third, not a double.
 
     Raises:
         ValueError: it is not between 0 and 1.
     """
     if not 0 < rate < 1:
         raise ValueError(f"a false-alarm rate is between 0 and 1, not {rate}")
-    return Fraction(repr(float(rate)))
+    return Fraction(float(rate)).limit_denominator(10**9)
 
 
 def _scores(values: ArrayLike) -> Numbers:
