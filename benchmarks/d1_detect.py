@@ -214,7 +214,8 @@ def main() -> None:
         f"{header(['scikit-image'], options.threads, 1)} Trained for {options.budget} of wall clock"
         " on good images alone. AUROC of images / AUROC of pixels / AUPRO up to 0.3. Targets:"
         " ahead of PCA and of the plain autoencoder, within 0.02 of the memory bank."
-        " The default score was chosen on gravel, grass and faces 0 with a look at brick; fashion had no say."
+        " The default score was chosen on gravel, grass and faces 0 with a look at brick; fashion"
+        " had no say."
     )
     title = "## D1: bad images found by a model of good ones\n"
     write_section(RESULTS, "D1", "\n".join([title, told, *body]) + "\n")
