@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         Run,
         average,
         compare,
+        detect,
         distill,
         evaluate,
         film,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         train,
     )
     from mezzotint.data.dataset import Images
+    from mezzotint.detection import Detection
     from mezzotint.errors import MezzotintError
     from mezzotint.families.autoencoder import Autoencoder
     from mezzotint.families.diffusion import Diffusion
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "families.autoencoder",
+    "Detection": "detection",
     "Diffusion": "families.diffusion",
     "Images": "data.dataset",
     "MezzotintError": "errors",
@@ -39,6 +42,7 @@ _HOMES = {
     "VAE": "families.vae",
     "average": "api",
     "compare": "api",
+    "detect": "api",
     "distill": "api",
     "evaluate": "api",
     "film": "api",
@@ -54,12 +58,14 @@ _HOMES = {
 __all__ = [
     "VAE",
     "Autoencoder",
+    "Detection",
     "Diffusion",
     "Images",
     "MezzotintError",
     "Run",
     "average",
     "compare",
+    "detect",
     "distill",
     "evaluate",
     "film",

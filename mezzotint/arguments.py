@@ -44,3 +44,30 @@ class Compare:
     """Images each model makes; by default 1000, or as many as there are held-out ones."""
     json: bool = False
     """Print what compare.json holds."""
+
+
+@dataclass(frozen=True)
+class Detect:
+    """Find bad images with a model that was trained on good ones.
+
+    For example: mezzotint train autoencoder good/ --preset detector
+
+    Then: mezzotint detect runs/autoencoder-good new/
+    """
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images to score; folders good/ and bad/, or those of MVTec AD, also give AUROC and so on."""
+    false_alarms: float = 0.01
+    """Promise: at most this share of images like the held-out good ones is called bad."""
+    score: str | None = None
+    """combined, reconstruction, latent, elbo, diffusion; by default the first that fits."""
+    features: str = "own"
+    """Look with the model's own encoder, or with effnet-lite0 (ImageNet)."""
+    good: str | None = None
+    """Good images the run was not trained on; by default those it held out."""
+    out: Path | None = None
+    """Folder of scores.csv, detection.json and pictures; by default RUN/detection."""
+    json: bool = False
+    """Print JSON instead of a table."""

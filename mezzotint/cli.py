@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from mezzotint import commands
-from mezzotint.arguments import Assignments, Compare, DataName, FamilyName, ModelName
+from mezzotint.arguments import Assignments, Compare, DataName, Detect, FamilyName, ModelName
 from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
 from mezzotint.storage.files import storage_error
@@ -231,6 +231,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Detect, subcommand("detect")]
     | Annotated[Ema, subcommand("ema")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
@@ -244,6 +245,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Evaluate: commands.evaluate,
     Compare: commands.compare,
     Inspect: commands.inspect,
+    Detect: commands.detect,
     Ema: commands.ema,
     Check: commands.check,
     Pack: commands.pack,

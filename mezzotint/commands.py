@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
@@ -111,6 +112,24 @@ def compare(command: "arguments.Compare") -> int:
     for sentence in found.comparison.headline:
         print(printable(sentence))
     print(f"numbers: {found.json}\nreport: {found.report}")
+    return 0
+
+
+def detect(command: "arguments.Detect") -> int:
+    """Score, judge, and name the files."""
+    from mezzotint import api
+
+    names = ("false_alarms", "score", "features", "good")
+    options = {name: getattr(command, name) for name in names}
+    out = command.out or Path(command.model) / "detection"
+    with Terminal("detecting") as terminal:
+        found = api.detect(command.model, command.data, out=out, progress=terminal, **options)
+    if command.json:
+        _print_json(found.as_dict())
+        return 0
+    print(api.detection_table(found))
+    for path in (out / "scores.csv", out / "detection.json", *found.pictures):
+        print(f"file: {path}")
     return 0
 
 

@@ -63,6 +63,57 @@ def patches(clean: Tensor, strength: float, draws: Draws) -> Tensor:
     return damaged
 
 
+def defects(clean: Tensor, strength: float, draws: Draws) -> Tensor:
+    """Two patches or scratches an image, of foreign levels, grain, blur, or the image elsewhere.
+
+    Structured damage of many kinds (2108.07610 with masks of smooth noise); ``strength`` is the
+    largest side of a damaged part as a share of the image's.
+    """
+    damaged = clean
+    for _ in range(2):
+        inside = _rectangles(clean, strength, draws) & _ragged(clean, draws)
+        opacity = 0.3 + 0.7 * draws.rand(1, 1, 1)
+        foreign = torch.lerp(damaged, _foreign(damaged, draws), opacity)
+        damaged = torch.where(inside, foreign, damaged)
+    return damaged.clamp(0, 1)
+
+
+def _ragged(images: Tensor, draws: Draws) -> Tensor:
+    """Half of the time the hills of a smooth random field, else its thin contour: (N, 1, H, W)."""
+    coarse = draws.rand(1, 6, 6)
+    field = F.interpolate(coarse, images.shape[-2:], mode="bicubic", align_corners=False) - 0.5
+    thin = draws.rand(1, 1, 1) < 0.4
+    return torch.where(thin, field.abs() < 0.04, field > -0.15)
+
+
+def _foreign(images: Tensor, draws: Draws) -> Tensor:
+    """What a damaged part is filled with, one of four kinds an image."""
+    kind = (draws.rand(1, 1, 1) * 4).long()
+    level = draws.rand(images.shape[1], 1, 1)
+    grain = images + 0.25 * draws.randn(*images.shape[1:])
+    soft = blur(images, 1.0, draws)
+    fills = (level.expand_as(images), grain, soft, _elsewhere(images, draws))
+    filled = fills[0]
+    for index, fill in enumerate(fills[1:], start=1):
+        filled = torch.where(kind == index, fill, filled)
+    return filled
+
+
+def _elsewhere(images: Tensor, draws: Draws) -> Tensor:
+    """The image itself, moved, mirrored at random and with another contrast (as 2104.04015)."""
+    height, width = images.shape[-2:]
+    shift = draws.rand(2)
+    rows = (torch.arange(height, device=images.device) + shift[:, :1] * height).long() % height
+    columns = (torch.arange(width, device=images.device) + shift[:, 1:] * width).long() % width
+    mirror = draws.rand(1) < 0.5
+    columns = torch.where(mirror, columns.flip(1), columns)
+    index = (rows[:, None, :, None] * width + columns[:, None, None, :]).flatten(2)
+    moved = images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
+    contrast, level = draws.rand(2, 1, 1, 1).unbind(1)
+    middle = moved.mean((2, 3), keepdim=True)
+    return middle + (0.4 + 1.2 * contrast) * (moved - middle) + 0.5 * (level - 0.5)
+
+
 def _rectangles(images: Tensor, largest: float, draws: Draws) -> Tensor:
     """One random box an image as a mask (N, 1, H, W)."""
     height, width = images.shape[-2:]
@@ -85,6 +136,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "salt-and-pepper": salt_and_pepper,
     "blur": blur,
     "patches": patches,
+    "defects": defects,
 }
 
 

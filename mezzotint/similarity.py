@@ -1,6 +1,6 @@
 """How alike two batches of images are, image by image; differentiable, so losses use them too.
 
-Every function takes (N, C, H, W) float tensors in [0, 1] and returns (N,).
+Every function takes (N, C, H, W) float tensors in [0, 1] and returns (N,), but for the maps.
 """
 
 import torch
@@ -24,10 +24,16 @@ def psnr(first: Tensor, second: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
+    """Structural similarity, the mean of :func:`ssim_map`."""
+    return ssim_map(first, second, window, sigma).flatten(1).mean(1)
+
+
+def ssim_map(first: Tensor, second: Tensor, window: int = 11, sigma: float = 1.5) -> Tensor:
     """Structural similarity, Gaussian window without padding (Wang et al. 2004, eq. 13).
 
-    The window shrinks to the largest odd size that fits images smaller than it. As in that paper,
-    variances are those of the window's weights, with K1 = 0.01 and K2 = 0.03.
+    (N, C, H - window + 1, W - window + 1). The window shrinks to the largest odd size that fits
+    images smaller than it. As in that paper, variances are those of the window's weights, with
+    K1 = 0.01 and K2 = 0.03.
     """
     side = min(window, *(length - 1 + length % 2 for length in first.shape[-2:]))
     kernel = _gaussian(side, sigma, first)
@@ -38,7 +44,7 @@ def ssim(first: Tensor, second: Tensor, window: int = 11, sigma: float = 1.5) ->
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
     structure = (2 * covariance + c2) / (var_a + var_b + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    return luminance * structure
 
 
 def _gaussian(side: int, sigma: float, like: Tensor) -> Tensor:

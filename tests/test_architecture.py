@@ -84,6 +84,7 @@ TABLE = {
         " training.watching training.models",
     ),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
+    "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
     "work": Group(4.1, "training.session describing"),
     "comparison": Group(4.1, "comparison comparison.*", open=True),

@@ -2,6 +2,7 @@
 
 from mezzotint.api.averages import Averaged, average
 from mezzotint.api.comparing import Compared, compare
+from mezzotint.api.detecting import detect, detection_table
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -17,6 +18,8 @@ __all__ = [
     "checkup_table",
     "compare",
     "describe",
+    "detect",
+    "detection_table",
     "distill",
     "environment",
     "evaluate",

@@ -14,7 +14,13 @@ from mezzotint.config import option
 from mezzotint.corruptions import CORRUPTIONS, corrupt
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families.base import Batch, Family, Losses, Player, chunked, from_unit, to_unit
-from mezzotint.families.coding import CoderConfig, build_decoder, build_encoder, latent_shape
+from mezzotint.families.coding import (
+    CoderConfig,
+    build_decoder,
+    build_encoder,
+    encoder_stages,
+    latent_shape,
+)
 from mezzotint.seeds import Draws
 from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
 
@@ -51,6 +57,7 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 _FAST = {"optimizer": "muon", "lr": 7e-3, "decay": "linear", "batch": 64}
 _DEEP = _FAST | {"blocks": 1, "norm": "group", "activation": "silu"}
 _GRID = _DEEP | {"widths": (64, 128), "spatial": True}
+_DAMAGE = ("gaussian", "masking", "salt-and-pepper", "blur", "patches")
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _FAST | {"latent": 64},
     "classic": {"widths": (32, 64, 128), "latent": 32, "size": 32, "lr": 1e-3},
@@ -61,7 +68,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "denoising": _FAST
     | {"widths": (32, 64), "blocks": 1, "spatial": True, "latent": 16}
     | {"corruption": ("gaussian",), "noise": 0.2},
-    "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": tuple(CORRUPTIONS)},
+    "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": _DAMAGE},
+    "detector": _DEEP
+    | {"widths": (32, 64), "spatial": True, "latent": 16, "batch": 32}
+    | {"corruption": ("defects",), "noise": 0.6},
 }
 
 
@@ -108,6 +118,11 @@ class Autoencoder(Family):
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
         return chunked(self.encoder, to_unit(images.to(self.device)))
+
+    @torch.inference_mode()
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The encoder's maps of images in [-1, 1]; see :func:`families.coding.encoder_stages`."""
+        return encoder_stages(self.encoder, to_unit(images.to(self.device)))
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents as vectors (N, d)."""

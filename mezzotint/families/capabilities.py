@@ -121,6 +121,15 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Stages(Protocol):
+    """Shows what its network makes of an image on the way, as maps."""
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """(N, C, H, W) in [-1, 1] -> maps (N, d, h, w), finest first; none of some networks."""
+        ...
+
+
+@runtime_checkable
 class Corrupts(Protocol):
     """Damages images the way it was trained to repair."""
 

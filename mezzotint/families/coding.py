@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from mezzotint.config import option, parse_size, validate
 from mezzotint.errors import ConfigError
@@ -71,6 +71,11 @@ def build_encoder(config: CoderConfig, out: int) -> nn.Module:
         activation=config.activation,
         blocks=config.blocks,
     )
+
+
+def encoder_stages(encoder: nn.Module, clean: Tensor) -> list[Tensor]:
+    """Maps (N, d, h, w) of each stage for pixels in [0, 1]; none of an encoder without stages."""
+    return encoder.stages(clean) if isinstance(encoder, ConvEncoder) else []
 
 
 def build_decoder(config: CoderConfig, out_activation: str) -> nn.Module:

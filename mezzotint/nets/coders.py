@@ -55,6 +55,7 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.multiple = 2 ** len(widths)
+        self.stage_lengths = [2 + len(NORMS[norm](width)) + blocks for width in widths]
         layers: list[nn.Module] = []
         for before, after in pairwise((channels, *widths)):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), *NORMS[norm](after)]
@@ -68,6 +69,15 @@ class ConvEncoder(nn.Module):
         """Code of (N, C, H, W) images; see the class for its shape."""
         code: Tensor = self.layers(pad_to_multiple(images, self.multiple))
         return code
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """What each stage makes of the images, (N, width, H / 2^stage, W / 2^stage)."""
+        inner, found, start = pad_to_multiple(images, self.multiple), [], 0
+        for length in self.stage_lengths:
+            inner = self.layers[start : start + length](inner)
+            found.append(inner)
+            start += length
+        return found
 
 
 class ConvDecoder(nn.Module):

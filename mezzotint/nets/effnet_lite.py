@@ -105,6 +105,16 @@ class EfficientNetLite0(nn.Module):
             inner = block(inner)
         return F.relu6(self._bn1(self._conv_head(inner))).mean((2, 3))
 
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """What the blocks make of the images before each one that halves them, as maps."""
+        inner, found = F.relu6(self._bn0(self._conv_stem(images))), []
+        for block in self._blocks:
+            after = block(inner)
+            if after.shape[-1] != inner.shape[-1]:
+                found.append(inner)
+            inner = after
+        return [*found, inner]
+
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, 1000)."""
         logits: Tensor = self._fc(self.features(images))

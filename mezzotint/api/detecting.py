@@ -1,0 +1,181 @@
+"""Find bad images with a model that was trained on good ones."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from mezzotint import detection
+from mezzotint.api.opening import Data, open_images, open_model, trained_on
+from mezzotint.data.dataset import Images
+from mezzotint.detection import Detection, drawing
+from mezzotint.errors import DataError, MissingInputError, UsageError, nearest
+from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Stages
+from mezzotint.features.pretrained import open_lite_stages
+from mezzotint.progress import Progress, Silent
+from mezzotint.runs.folder import RunFolder
+
+OWN = "own"
+PRETRAINED = {"effnet-lite0": open_lite_stages}
+
+
+def detect(
+    model: str | Path | Family,
+    data: Data,
+    false_alarms: float = 0.01,
+    score: str | None = None,
+    features: str = OWN,
+    good: Data | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Detection:
+    """Score images by how far they are from the good ones a model was trained on.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        data: images to score; ``good`` and other folders, or a set laid out like MVTec AD, also
+            give AUROC and so on.
+        false_alarms: the promise: at most this share of images like the held-out good ones is
+            called bad. Without enough of those there are scores and p-values but no verdict.
+        score: ``combined``, ``reconstruction``, ``latent``, ``elbo`` or ``diffusion``; by default
+            the first of these the family can give.
+        features: what the parts that need a network look with: ``own``, the model's encoder, or
+            ``effnet-lite0``.
+        good: good images the model was not trained on; by default the held-out ones of what the
+            run was trained on.
+        out: folder for scores and pictures; by default ``detection`` in the run's folder, and none
+            for a model.
+        progress: where to report.
+
+    Raises:
+        UsageError: no such score or features, or a rate that is not between 0 and 1.
+        DataError: too few good images, or images that are not what they have to be.
+        MezzotintError: the model or the data cannot be read.
+    """
+    show = progress or Silent()
+    family = open_model(model)
+    require_rate(false_alarms)
+    network = open_network(family, features)
+    chosen = detection.parts_of(family, score, network is not None, features != OWN)
+    sides = good_sides(model, family, good, show)
+    tested = detection.open_tested(data, lambda spec: _images(spec, family, show))
+    goods = detection.share_out(*sides)
+    name = features if network else "none"
+    look = network or (lambda images: [])
+    found = detection.detect(family, look, tested, goods, chosen, name, false_alarms, show)
+    folder = _folder(model, out)
+    if folder is None:
+        return found
+    pixels = tested.images.gather(range(len(tested.images)))
+    found = replace(found, pictures=drawing.draw(found, pixels, folder))
+    detection.write(found, folder)
+    return found
+
+
+def detection_table(found: Detection) -> str:
+    """A detection as text for people."""
+    return detection.tabulated(found)
+
+
+def require_rate(rate: float) -> None:
+    """Check a false-alarm rate.
+
+    Raises:
+        UsageError: it is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise UsageError(
+            f"a false-alarm rate of {rate} promises nothing", "false-alarms", "give 0.01 or so"
+        )
+
+
+def open_network(family: Family, features: str) -> detection.Network | None:
+    """Images in [-1, 1] to maps: the model's own or a pretrained network; None where it has none.
+
+    Raises:
+        UsageError: there are no such features.
+        MissingExtraError, DataError: the weights are not there, or others.
+    """
+    if features != OWN:
+        if features not in PRETRAINED:
+            fix = nearest(features, [OWN, *PRETRAINED])
+            raise UsageError(f"there are no features '{features}'", "features", fix)
+        return PRETRAINED[features](family.shape[1:])
+    if not isinstance(family, Stages):
+        return None
+    model = family
+
+    def look(images: Tensor) -> list[Tensor]:
+        return [part.cpu() for part in model.stages(images)]
+
+    return look if model.stages(_blank(family)) else None
+
+
+def good_sides(
+    model: str | Path | Family, family: Family, good: Data | None, show: Progress
+) -> tuple[Images, Images | None]:
+    """Held-out good images, and those the run was trained on where they are at hand.
+
+    Raises:
+        UsageError: there is no run that says what it was trained on.
+        MissingInputError, DataError: its images are not there any more, or others.
+    """
+    header = {} if isinstance(model, Family) else _header(Path(model))
+    trained_with = header.get("fingerprint")
+    if good is None:
+        images = _own_images(header, family, str(model), show)
+        return images.held_out, images.train
+    images = _images(good, family, show)
+    if images.fingerprint == trained_with and len(images) == len(images.pixels):
+        return images.held_out, images.train
+    only_held_out = len(images.held_out) == len(images) < len(images.pixels)
+    return images, trained_on(images) if only_held_out else None
+
+
+def _own_images(header: dict[str, str], family: Family, where: str, show: Progress) -> Images:
+    if not header:
+        raise UsageError(
+            "only a run says which good images it was not trained on", where, "name some with good"
+        )
+    spec = header["spec"]
+    try:
+        images = _images(spec, family, show)
+    except MissingInputError as error:
+        fix = "name its new place, or other good images, with --good"
+        raise MissingInputError("the run's images are not here any more", spec, fix) from error
+    if images.fingerprint != header["fingerprint"]:
+        raise DataError(
+            "these are not the images the run was trained on: some were added, taken or changed",
+            spec,
+            "name good images the run was not trained on with --good",
+        )
+    return images
+
+
+def _header(path: Path) -> dict[str, str]:
+    """``spec`` and ``fingerprint`` of what a run was trained on; nothing for a model folder."""
+    run = RunFolder(path)
+    if not run.exists():
+        return {}
+    told = run.header().get("data")
+    known = isinstance(told, dict) and all(
+        isinstance(told.get(key), str) for key in ("spec", "fingerprint")
+    )
+    return {key: told[key] for key in ("spec", "fingerprint")} if known and told else {}
+
+
+def _images(data: Data, family: Family, show: Progress) -> Images:
+    return open_images(data, family.shape[1:], family.shape[0], show)
+
+
+def _blank(family: Family) -> Tensor:
+    import torch
+
+    return torch.zeros(1, *family.shape)
+
+
+def _folder(model: str | Path | Family, out: str | Path | None) -> Path | None:
+    if out is not None:
+        return Path(out)
+    return None if isinstance(model, Family) else Path(model) / "detection"

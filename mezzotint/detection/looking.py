@@ -1,0 +1,96 @@
+"""What scorers see: a model, good images to learn from, and a few images at a time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mezzotint.families.base import Family, to_unit
+from mezzotint.features.extractor import Pixels
+from mezzotint.images import to_float
+
+Network = Callable[[Tensor], list[Tensor]]
+PART = 64
+STRENGTH, WALKS = 0.25, 3
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What scorers stand on.
+
+    Attributes:
+        family: the model.
+        network: images (N, C, H, W) in [-1, 1] -> its maps (N, d, h, w); [] where it has none.
+        good: uint8 (n, H, W, C) good images that a density may be fitted to.
+    """
+
+    family: Family
+    network: Network
+    good: Pixels
+
+
+@dataclass(frozen=True)
+class Look:
+    """A few images and what the model makes of them, each worked out once.
+
+    Random numbers are the same for every image, so that a score depends on the image alone.
+
+    Attributes:
+        ground: the model.
+        images: (N, C, H, W) in [-1, 1].
+    """
+
+    ground: Ground
+    images: Tensor
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """In [0, 1]."""
+        return to_unit(self.images)
+
+    @cached_property
+    def rebuilt(self) -> Tensor:
+        """The model's version, in [-1, 1]."""
+        rebuilt: Tensor = self._model.reconstruct(self.images).cpu()
+        return rebuilt
+
+    @cached_property
+    def stages(self) -> list[Tensor]:
+        """The network's maps of the images."""
+        return self.ground.network(self.images)
+
+    @cached_property
+    def rebuilt_stages(self) -> list[Tensor]:
+        """The network's maps of the model's version."""
+        return self.ground.network(self.rebuilt)
+
+    @cached_property
+    def walked(self) -> list[Tensor]:
+        """Noised to a quarter of the way and walked back, with several noises, in [0, 1]."""
+        told = {"label": "none"} if getattr(self.ground.family.config, "classes", ()) else {}
+        return [
+            to_unit(
+                self._model.sample(
+                    [seed] * len(self.images), image=self.images, strength=STRENGTH, **told
+                )
+            )
+            for seed in range(WALKS)
+        ]
+
+    @property
+    def _model(self) -> Any:
+        return self.ground.family
+
+
+def looks(ground: Ground, pixels: Pixels) -> Iterator[Look]:
+    """uint8 (n, H, W, C) images, ``PART`` at a time."""
+    for at in range(0, len(pixels), PART):
+        yield Look(ground, to_float(pixels[at : at + PART]))
+
+
+def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) -> Tensor:
+    """One tensor of all images."""
+    return torch.cat([function(look) for look in looks(ground, pixels)])

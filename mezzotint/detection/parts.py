@@ -1,0 +1,199 @@
+"""Parts of scores: each gives a heat map, a number an image, or both. One table has them all."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mezzotint.detection.bands import band_features
+from mezzotint.detection.density import (
+    fit_gaussian,
+    mahalanobis,
+    patch_vectors,
+)
+from mezzotint.detection.looking import PART, Ground, Look, every
+from mezzotint.detection.maps import (
+    enlarged,
+    feature_error,
+    peak,
+    pixel_error,
+    smooth,
+    structure_error,
+)
+from mezzotint.errors import UsageError, nearest
+from mezzotint.families.base import Family, to_unit
+from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs, Stages
+from mezzotint.seeds import ImageNoise
+
+MOST_VECTORS = 40_000
+STAGES_USED = 2
+BOUND_DRAWS = 8
+
+
+class Rated(NamedTuple):
+    """What a part says of N images: scores (N,), and maps (N, H, W) where it has any."""
+
+    scores: Tensor
+    maps: Tensor | None = None
+
+
+Rate = Callable[[Look], Rated]
+
+
+class Part(NamedTuple):
+    """A part of a score: what a family must be able to do, and how it is made ready.
+
+    ``pretrained`` parts are for networks that others trained, not for the model's own encoder.
+    """
+
+    needs: tuple[type, ...]
+    prepare: Callable[[Ground], Rate]
+    pretrained: bool = False
+
+
+def mapped(function: Callable[[Look], Tensor]) -> Callable[[Ground], Rate]:
+    """A part from a map that needs no fitting: smoothed, and rated by its peak."""
+
+    def rate(look: Look) -> Rated:
+        maps = smooth(function(look))
+        return Rated(peak(maps), maps)
+
+    return lambda ground: rate
+
+
+def pixel_part(look: Look) -> Tensor:
+    """Squared error of the reconstruction."""
+    return pixel_error(look.clean, to_unit(look.rebuilt))
+
+
+def structure_part(look: Look) -> Tensor:
+    """1 - SSIM with the reconstruction."""
+    return structure_error(look.clean, to_unit(look.rebuilt))
+
+
+def feature_part(look: Look) -> Tensor:
+    """Distance of a network's features to those of the reconstruction."""
+    return feature_error(look.stages, look.rebuilt_stages, look.images.shape[-2:])
+
+
+def walked_pixel_part(look: Look) -> Tensor:
+    """Squared error of partial diffusion, mean over noises (AnoDDPM, CVPRW 2022)."""
+    return torch.stack([pixel_error(look.clean, walked) for walked in look.walked]).mean(0)
+
+
+def walked_structure_part(look: Look) -> Tensor:
+    """1 - SSIM with partial diffusion, mean over noises."""
+    return torch.stack([structure_error(look.clean, walked) for walked in look.walked]).mean(0)
+
+
+def patch_part(ground: Ground) -> Rate:
+    """Mahalanobis distance of the features at each place (2011.08785, with one law for all)."""
+
+    return _places(ground, lambda look: patch_vectors(look.stages[-STAGES_USED:]))
+
+
+def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Rate:
+    """A part from vectors (N, d, h, w): their distance to a Gaussian of all places together."""
+
+    def listed(look: Look) -> Tensor:
+        rows = vectors(look).movedim(1, -1).flatten(0, 2)
+        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
+
+    gaussian = fit_gaussian(every(listed, ground, ground.good))
+
+    def distances(look: Look) -> Tensor:
+        found = vectors(look).movedim(1, -1)
+        far = mahalanobis(gaussian, found.flatten(0, 2)).view(found.shape[:3]).float()
+        return enlarged(far, look.images.shape[-2:])
+
+    return mapped(distances)(ground)
+
+
+def texture_part(ground: Ground) -> Rate:
+    """Mahalanobis distance of brightness and energy of detail at each place; needs no network."""
+    return _places(ground, lambda look: band_features(look.clean))
+
+
+def latent_part(ground: Ground) -> Rate:
+    """Mahalanobis distance of the image's latent (1807.03888, eq. 2, with a shrunk covariance)."""
+
+    def vectors(look: Look) -> Tensor:
+        model: Any = ground.family
+        found: Tensor = model.embed(look.images).cpu()
+        return found
+
+    gaussian = fit_gaussian(every(vectors, ground, ground.good))
+    return lambda look: Rated(mahalanobis(gaussian, vectors(look)).float())
+
+
+def bound_part(ground: Ground) -> Rate:
+    """-ELBO in nats; the map is where the reconstruction differs."""
+    model: Any = ground.family
+
+    def rate(look: Look) -> Rated:
+        draws = ImageNoise([0] * len(look.images), ground.family.device, "detect")
+        terms = model.bound(look.images, draws, BOUND_DRAWS)
+        return Rated(-terms["elbo"].cpu().float(), smooth(pixel_part(look)))
+
+    return rate
+
+
+PARTS: dict[str, Part] = {
+    "pixel": Part((Reconstructs,), mapped(pixel_part)),
+    "structure": Part((Reconstructs,), mapped(structure_part)),
+    "features": Part((Reconstructs, Stages), mapped(feature_part)),
+    "patches": Part((Stages,), patch_part),
+    "imagenet": Part((Stages,), patch_part, pretrained=True),
+    "texture": Part((Reconstructs,), texture_part),
+    "latent": Part((Encodes,), latent_part),
+    "elbo": Part((Bounds, Reconstructs), bound_part),
+    "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
+    "walk-structure": Part((Denoises,), mapped(walked_structure_part)),
+}
+SCORES: dict[str, tuple[str, ...]] = {
+    "combined": ("pixel", "texture", "imagenet"),
+    "reconstruction": ("pixel", "structure", "features"),
+    "latent": ("patches", "latent"),
+    "elbo": ("elbo",),
+    "diffusion": ("walk-pixel", "walk-structure"),
+}
+"""Name -> parts, the family's default first: the first score it has a part of."""
+
+
+def parts_of(
+    family: Family, score: str | None, network: bool, pretrained: bool = False
+) -> tuple[str, list[str]]:
+    """The score of a name, or the family's default, and the parts the family has of it.
+
+    Args:
+        family: the model.
+        score: a key of ``SCORES``; None for the first one that fits.
+        network: whether there is a network with maps.
+        pretrained: whether that is one that others trained.
+
+    Raises:
+        UsageError: no such score, or the family has none of its parts.
+    """
+    if score is not None and score not in SCORES:
+        raise UsageError(f"there is no score '{score}'", "score", nearest(score, SCORES))
+    able = {name: _able(family, parts, network, pretrained) for name, parts in SCORES.items()}
+    fitting = [name for name, parts in able.items() if parts]
+    name = score or next(iter(fitting), "")
+    if not able.get(name):
+        why = f"{family.kind} cannot be scored" + (f" by {score}" if score else "")
+        other = ", ".join(fitting) or "use a run of autoencoder, vae or diffusion"
+        raise UsageError(why, "score", f"it can by: {other}" if fitting else other)
+    return name, able[name]
+
+
+def _able(family: Family, names: tuple[str, ...], network: bool, pretrained: bool) -> list[str]:
+    fitting = [name for name in names if _has(family, PARTS[name], network)]
+    return [name for name in fitting if pretrained or not PARTS[name].pretrained]
+
+
+def _has(family: Family, part: Part, network: bool) -> bool:
+    """Whether a family can do what a part needs; a network may stand in for its own stages."""
+    needs = [need for need in part.needs if need is not Stages]
+    fits = all(isinstance(family, need) for need in needs)
+    return fits and (network or Stages not in part.needs)
