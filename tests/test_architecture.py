@@ -72,6 +72,7 @@ TABLE = {
     ),
     "runs": Group(3.1, "runs.folder"),
     "loop": Group(3.1, "training.loop"),
+    "pipelines": Group(3.1, "runs.pipelines runs.schedulers", open=True),
     "loading": Group(3.2, "runs.loading"),
     # 4: what is made of a run
     "views": Group(
@@ -85,7 +86,7 @@ TABLE = {
     "api": Group(5.0, "api api.*", open=True),
     "console": Group(6.0, "console"),
     "commands": Group(6.0, "commands"),
-    "command line": Group(6.1, "cli"),
+    "command line": Group(6.1, "cli cli_models", open=True),
     "entry": Group(6.2, "__main__"),
     "package": Group(6.2, "mezzotint"),
 }
@@ -100,7 +101,17 @@ NEVER = {
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
-LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "config", "progress")
+LIGHT = (
+    "mezzotint",
+    "__main__",
+    "cli",
+    "cli_models",
+    "commands",
+    "console",
+    "errors",
+    "config",
+    "progress",
+)
 LIGHT += ("storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml"}

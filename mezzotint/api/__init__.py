@@ -1,6 +1,7 @@
 """What a user can do, one function each; the command line and the server call these and no more."""
 
 from mezzotint.api.averages import Averaged, average
+from mezzotint.api.exporting import Exported, export
 from mezzotint.api.measures import check, checkup_table, evaluate, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -9,6 +10,7 @@ from mezzotint.describing import describe, environment
 
 __all__ = [
     "Averaged",
+    "Exported",
     "Run",
     "average",
     "check",
@@ -17,6 +19,7 @@ __all__ = [
     "distill",
     "environment",
     "evaluate",
+    "export",
     "film",
     "inspect",
     "interpolate",
