@@ -11,7 +11,16 @@ import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from mezzotint import commands
-from mezzotint.arguments import Assignments, Compare, DataName, Detect, FamilyName, ModelName
+from mezzotint.arguments import (
+    Assignments,
+    Compare,
+    DataName,
+    Detect,
+    Ema,
+    Export,
+    FamilyName,
+    ModelName,
+)
 from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
 from mezzotint.storage.files import storage_error
@@ -46,6 +55,8 @@ class Train:
     """Images an optimiser step; by default the preset's."""
     seed: int | None = None
     """Seed of weights, data order and noise; by default 0."""
+    start: Annotated[str | None, arg(name="from", metavar="RUN")] = None
+    """Train the model of this run, model or diffusers pipeline folder further, at a low rate."""
     distill: bool = False
     """Afterwards tune a copy of a diffusion model, RUN-distilled, to sample in one or two steps."""
     watch: bool = True
@@ -152,28 +163,6 @@ class Inspect:
 
 
 @dataclass(frozen=True)
-class Ema:
-    """Choose afterwards how long a finished run's weights are averaged.
-
-    For example: mezzotint ema runs/vae-photos photos/
-
-    The run has to be trained with --set ema_snapshots=12.
-    """
-
-    run: ModelName
-    """Run folder."""
-    data: Annotated[Positional[str | None], arg(metavar="DATA")] = None
-    """Images to compare lengths on; of a set with a held-out side, those are used."""
-    length: float | None = None
-    """Length of the average as a share of the run, up to 0.28; by default the one with the least
-    loss on DATA."""
-    out: Path | None = None
-    """Folder for the model; by default the run's own model changes."""
-    json: bool = False
-    """Print JSON instead of a table."""
-
-
-@dataclass(frozen=True)
 class Info:
     """Say what a run, model, pack or picture made by mezzotint is."""
 
@@ -233,6 +222,7 @@ Command = (
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Detect, subcommand("detect")]
     | Annotated[Ema, subcommand("ema")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
     | Annotated[Env, subcommand("env")]
@@ -247,6 +237,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Inspect: commands.inspect,
     Detect: commands.detect,
     Ema: commands.ema,
+    Export: commands.export,
     Check: commands.check,
     Pack: commands.pack,
     Info: commands.info,

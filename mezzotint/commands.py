@@ -28,13 +28,12 @@ def train(command: "cli.Train") -> int:
     options |= {k: v for k in given if (v := getattr(command, k)) is not None}
     options |= {} if command.watch else {"watch": False}
     # of several processes only the first one speaks
+    named: dict[str, Any] = {"out": command.out, "preset": command.preset, "start": command.start}
     quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()
     with Terminal(f"training {command.family}") as terminal:
         show = Silent() if quiet else terminal
-        run = api.train(
-            command.family, command.data, command.out, command.preset, progress=show, **options
-        )
+        run = api.train(command.family, command.data, progress=show, **named, **options)
     runs = [run]
     if command.distill:
         with Terminal("distilling") as terminal:
@@ -152,7 +151,7 @@ def inspect(command: "cli.Inspect") -> int:
     return 0
 
 
-def ema(command: "cli.Ema") -> int:
+def ema(command: "arguments.Ema") -> int:
     """Write the model of a length; a line a length that was tried."""
     from mezzotint import api
 
@@ -166,6 +165,16 @@ def ema(command: "cli.Ema") -> int:
     for length, loss in found.losses.items():
         print(f"length {length:<5g} loss {loss:.6g}")
     print(f"model: {found.path} (averaged over {found.length:g} of the run)")
+    return 0
+
+
+def export(command: "arguments.Export") -> int:
+    """Write the folder and say what is in it."""
+    from mezzotint import api
+
+    model, out, options = command.model, command.out, {"solver": command.solver}
+    found = api.export(model, out, command.format, **options)
+    print(f"exported: {found.path} ({found.note})")
     return 0
 
 

@@ -14,6 +14,7 @@ from mezzotint.families.base import read_model_config
 from mezzotint.imaging.provenance import read_provenance
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import known_family, require_contained
+from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.training.plans import versions
 from mezzotint.training.recipe import Recipe
 
@@ -27,7 +28,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         path: a folder, a PNG, or the name of a family.
 
     Returns:
-        JSON-able; ``is`` says which of ``run``, ``model``, ``pack``, ``picture``, ``family``.
+        JSON-able; ``is`` says which of ``run``, ``model``, ``pipeline``, ``pack``, ``picture`` and
+        ``family``.
 
     Raises:
         MissingInputError: nothing known is there.
@@ -40,6 +42,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         return _describe_run(RunFolder(place))
     if (place / "config.json").is_file():
         return _describe_model(place)
+    if is_pipeline(place):
+        return {"is": "pipeline", "path": str(place), **to_dict(read_pipeline(place).config)}
     if (place / "images.npy").is_file():
         return _describe_pack(place)
     if place.is_file() and place.suffix.lower() == ".png":

@@ -140,6 +140,10 @@ class Table:
         kept = float(self.cumprod[index])
         return Level(kept**0.5, (1 - kept) ** 0.5, float(index))
 
+    def prior(self, first: Level) -> float:
+        """Standard deviation of the noise sampling starts from: 1 (2006.11239, algorithm 2)."""
+        return 1.0
+
     def levels(self, steps: int, spacing: str = "leading") -> list[Level]:
         """``steps`` levels from noise to image, then the clean one."""
         indices = SPACINGS[spacing](len(self.cumprod), steps)
@@ -195,11 +199,22 @@ class Flow:
         """The level of a time in [0, 1]."""
         return Level(1 - time, time, time * TIME_SCALE)
 
+    def prior(self, first: Level) -> float:
+        """Standard deviation of the noise sampling starts from: sigma of the first level."""
+        return first.sigma
+
     def levels(self, steps: int, spacing: str = "") -> list[Level]:
-        """``steps`` levels at equal distances of t before the shift, then the clean one."""
+        """``steps`` levels at equal distances of t before the shift, then the clean one.
+
+        Spacing ``linspace`` ends at t = 1/1000, shifted twice as diffusers' scheduler has it.
+        """
         times = np.linspace(1, 0, steps + 1)[:-1]
-        shifted = self.shift * times / (1 + (self.shift - 1) * times)
-        return [*(self.level(float(time)) for time in shifted), CLEAN_LEVEL]
+        if spacing == "linspace":
+            times = np.linspace(1, self._shifted(1 / TIME_SCALE), steps)
+        return [*(self.level(float(self._shifted(time))) for time in times), CLEAN_LEVEL]
+
+    def _shifted(self, time: float) -> float:
+        return self.shift * time / (1 + (self.shift - 1) * time)
 
 
 @dataclass(frozen=True)
@@ -233,6 +248,10 @@ class Exploding:
     def level(self, sigma: float) -> Level:
         """The level of a sigma > 0."""
         return Level(1.0, sigma, float(np.log(sigma)) * TIME_SCALE / 4)
+
+    def prior(self, first: Level) -> float:
+        """Standard deviation of the noise sampling starts from: sigma of the first level."""
+        return first.sigma
 
     def levels(self, steps: int, spacing: str = "") -> list[Level]:
         """``steps`` levels by the rho rule, then the clean one."""

@@ -3,6 +3,7 @@
 from mezzotint.api.averages import Averaged, average
 from mezzotint.api.comparing import Compared, compare
 from mezzotint.api.detecting import detect, detection_table
+from mezzotint.api.exporting import Exported, export
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
@@ -12,6 +13,7 @@ from mezzotint.describing import describe, environment
 __all__ = [
     "Averaged",
     "Compared",
+    "Exported",
     "Run",
     "average",
     "check",
@@ -24,6 +26,7 @@ __all__ = [
     "environment",
     "evaluate",
     "evaluation_table",
+    "export",
     "film",
     "inspect",
     "interpolate",

@@ -19,6 +19,7 @@ from mezzotint.training.previews import pictures
 from mezzotint.training.session import Session
 
 SHARE = 0.25  # of the teacher's training time
+FURTHER = {"optimizer": "adam", "lr": 1e-4}  # weights that are good already move slowly
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def train(
     out: str | Path | None = None,
     preset: str | None = None,
     progress: Progress | None = None,
+    start: str | Path | None = None,
     **options: Any,
 ) -> Run:
     """Train a model, or go on with the training found in ``out``.
@@ -60,6 +62,8 @@ def train(
         out: the run folder; by default ``runs/FAMILY-DATA``.
         preset: named options of the family.
         progress: where to report; by default nowhere.
+        start: a run, model or pipeline folder of the family whose model is trained further; it
+            stays as it is. The rate is then low unless given (``lr=1e-4``).
         options: options of the model (``latent=64``) and of training (``images="2M"``,
             ``budget="10m"``, ``batch=64``, ``seed=1``, ``lr=1e-3``).
 
@@ -67,6 +71,8 @@ def train(
         MezzotintError: see :mod:`mezzotint.errors`; nothing already written is lost.
     """
     show = progress or Silent()
+    if start is not None:
+        family, options = _started(family, start), {**FURTHER, **options}
     plan = make_plan(family, preset, options)
     images = open_images(data, plan.size, plan.channels, show)
     model, recipe = plan.build(images), plan.recipe_for(images)
@@ -81,6 +87,20 @@ def train(
         return Run(load_model(folder.path), folder.path)
     Session(model, images, recipe, folder, header, show).run()
     return Run(model, folder.path)
+
+
+def _started(family: str | Family, start: str | Path) -> Family:
+    """The model to train further.
+
+    Raises:
+        UsageError: it is of another family, or there are two models.
+    """
+    if isinstance(family, Family):
+        raise UsageError("two models to start from", "start", "give a family's name with start")
+    model = load_model(start)
+    if model.kind != family_class(family).kind:
+        raise UsageError(f"this is a {model.kind}", str(start), f"train {model.kind} from it")
+    return model
 
 
 def distill(

@@ -8,8 +8,10 @@ from typing import Any, Literal
 from torch import nn
 
 from mezzotint.config import option, parse_size, validate
-from mezzotint.errors import ConfigError, nearest
+from mezzotint.errors import ConfigError, MissingInputError, nearest
+from mezzotint.nets.layers import padded
 from mezzotint.nets.unet import UNet
+from mezzotint.nets.unet_arguments import UNetArguments, arguments_of, usual_arguments
 from mezzotint.noise import (
     BETAS,
     Exploding,
@@ -59,6 +61,7 @@ class DiffusionConfig:
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
     groups: int = option(0, "groups of alike images to tell apart (2403.00570); 0: none", 0, 4096)
     backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")
+    unet: str = option("", "arguments of a UNet2DModel read from a pipeline folder, as JSON")
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
     widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
@@ -98,6 +101,7 @@ class DiffusionConfig:
         require_solver(self.solver)
         _require_fitting_levels(self)
         _require_fitting_prediction(self)
+        _require_fitting_unet(self)
         if self.groups % max(1, len(self.classes)):
             raise ConfigError(
                 f"{self.groups} groups cannot be shared out evenly to {len(self.classes)} classes",
@@ -141,6 +145,20 @@ def _require_fitting_prediction(config: DiffusionConfig) -> None:
             "eps says nothing about the image where the signal is zero",
             where="zero_snr",
             fix="prediction=v",
+        )
+
+
+def _require_fitting_unet(config: DiffusionConfig) -> None:
+    if not config.unet:
+        return
+    given = arguments_of(config.unet)
+    wanted = (config.channels, config.channels, config.kinds + 1 if config.kinds else None)
+    found = (given.in_channels, given.out_channels, given.num_class_embeds)
+    if config.backbone != "diffusers" or found != wanted:
+        raise ConfigError(
+            f"a UNet2DModel with channels in, out and labels {found} cannot be {wanted}",
+            where="unet",
+            fix="backbone=diffusers and the channels of the network; without classes and groups",
         )
 
 
@@ -190,12 +208,26 @@ def _unet(config: DiffusionConfig) -> nn.Module:
 
 
 def _diffusers(config: DiffusionConfig) -> nn.Module:
-    from mezzotint.nets.diffusers_unet import DiffusersUNet
+    try:
+        from mezzotint.nets.diffusers_unet import DiffusersUNet
+    except ImportError as error:
+        raise no_diffusers() from error
+    return DiffusersUNet(_unet_arguments(config))
 
+
+def no_diffusers() -> MissingInputError:
+    """The error where diffusers is not installed."""
+    what = "this needs the package 'diffusers', which is not installed"
+    return MissingInputError(what, fix='pip install "diffusers>=0.36"')
+
+
+def _unet_arguments(config: DiffusionConfig) -> UNetArguments:
+    if config.unet:
+        return arguments_of(config.unet)
+    multiple = 2 ** (len(config.widths) - 1)
+    size = [padded(side, multiple) for side in config.size]
     widths, attention = config.widths, config.attention
-    return DiffusersUNet(
-        config.channels, config.size, widths, config.blocks, attention, config.kinds
-    )
+    return usual_arguments(config.channels, size, widths, config.blocks, attention, config.kinds)
 
 
 BACKBONES: dict[str, Callable[[DiffusionConfig], nn.Module]] = {

@@ -35,7 +35,8 @@ def walk(
     Raises:
         DataError: the network gives numbers that are not finite; no image is made of them.
     """
-    levels = build_process(config).levels(config.steps, config.spacing)
+    process = build_process(config)
+    levels = process.levels(config.steps, config.spacing)
     levels = levels[-1 - conditions.steps(config.steps) :]
     clip, broken = CLIPS[config.clip], []
 
@@ -48,9 +49,11 @@ def walk(
         return Denoised(clean)
 
     shape = (config.channels, *config.size)
-    x = levels[0].sigma * (noise.randn(*shape) if start is None else start)
+    x = noise.randn(*shape) if start is None else start
     if conditions.image is not None and conditions.strength < 1:
-        x = x + levels[0].alpha * conditions.image
+        x = levels[0].sigma * x + levels[0].alpha * conditions.image
+    else:
+        x = process.prior(levels[0]) * x
     yield from SOLVERS[config.solver](denoise, x, levels, lambda step: noise.randn(*shape))
     _require_finite(broken)
 

@@ -13,6 +13,7 @@ from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
 from mezzotint.families.capabilities import Settles
 from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.storage.files import replace_json
 from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.weights import kinds_of, load_into
@@ -24,7 +25,8 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
     """The averaged (EMA) model of a run, finished or not, or of a model folder, ready to use.
 
     Args:
-        path: a run folder, or one with ``config.json`` and ``model.safetensors``.
+        path: a run folder, one with ``config.json`` and ``model.safetensors``, or a pipeline
+            folder of diffusers with a ``UNet2DModel``.
         modules: networks of your own, if the model was built with some.
 
     Raises:
@@ -35,6 +37,8 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
     if (folder / "config.json").is_file():
         kind = known_family(read_model_config(folder)["kind"], folder)
         return kind.from_pretrained(folder, **modules)
+    if is_pipeline(folder):
+        return read_pipeline(folder)
     run = RunFolder(folder)
     require_contained(run)
     if run.finished():

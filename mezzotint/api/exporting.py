@@ -1,0 +1,62 @@
+"""Write a model in the form another tool opens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mezzotint.api.opening import open_model
+from mezzotint.config import shown
+from mezzotint.errors import UsageError, nearest
+from mezzotint.families.base import Family
+from mezzotint.runs.pipelines import write_pipeline
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in another form.
+
+    Attributes:
+        path: the folder.
+        note: what it is there.
+    """
+
+    path: Path
+    note: str
+
+
+def export(
+    model: str | Path | Family,
+    out: str | Path | None = None,
+    format: str = "diffusers",
+    **options: Any,
+) -> Exported:
+    """Write a model for another tool.
+
+    Args:
+        model: a run folder, a model folder or a model.
+        out: a new folder; by default ``RUN-diffusers``.
+        format: ``diffusers``: a pipeline folder for ``DiffusionPipeline.from_pretrained``.
+        options: of the format; diffusers: ``solver``.
+
+    Raises:
+        UsageError: there is no such format, or no name for the folder.
+        ConfigError: the format cannot hold this model; the message says what it can hold.
+        CannotCreateError, StorageError: the folder exists or cannot be written.
+    """
+    if format not in FORMATS:
+        raise UsageError(
+            f"there is no format {shown(format)}", "--format", nearest(format, FORMATS)
+        )
+    if out is None and isinstance(model, Family):
+        raise UsageError("the model has no name to make a folder's of", "out", "give out")
+    path = Path(out) if out is not None else Path(f"{str(model).rstrip('/')}-{format}")
+    return FORMATS[format](open_model(model), path, **options)
+
+
+def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported:
+    written = write_pipeline(model, path, solver)
+    return Exported(path, f"{written.pipeline} with {written.name}")
+
+
+FORMATS: dict[str, Callable[..., Exported]] = {"diffusers": _diffusers}
