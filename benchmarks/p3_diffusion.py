@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {
 NOTES = """
 Images a second of training the same `UNet2DModel` (widths 32, 64, 64, one block a level, attention
 at the deepest) on Fashion-MNIST at 32 px, epsilon prediction, MSE, linear betas, uniform t. Ours is
-the whole `mezzotint.train(...)` with its default validation, averaging, checkpoints and history
+the whole `mezzotint.train(...)` with validation on 64 images, averaging, checkpoints and history
 (no sample previews: the script draws none in its first epoch either), AdamW. The peer
 is the loop of diffusers' examples/unconditional_image_generation/train_unconditional.py at its
 defaults: a DataLoader of PIL files with 0 workers, AdamW (0.95, 0.999) with weight decay 1e-6,
@@ -53,7 +53,7 @@ def initial_loss(network: Any) -> float:
 
 def ours(count: int, batch: int) -> Measure:
     """mezzotint.train."""
-    data, home = fashion(count, held_out=256, size=32), Path(tempfile.mkdtemp())
+    data, home = fashion(count, held_out=64, size=32), Path(tempfile.mkdtemp())
     names = itertools.count()
     facts = {"initial loss": initial_loss(model().network)}
 
@@ -114,7 +114,7 @@ def main() -> None:
     options = arguments(__doc__)
     cases = []
     for batch in (16, 64):
-        count = 4 * batch if options.smoke else 2_048
+        count = 4 * batch if options.smoke else 4_096
         sizes = {"count": count, "batch": batch}
         peer = Side("diffusers' script", script, sizes)
         cases.append(

@@ -102,7 +102,7 @@ def main() -> None:
     options = arguments(__doc__)
     cases = []
     for batch in (16, 64):
-        count = 4 * batch if options.smoke else 384
+        count = 4 * batch if options.smoke else 768
         sizes = {"count": count, "batch": batch}
         peers = [
             Side("lucidrains' Trainer", theirs, {**sizes, "flash": False}),

@@ -21,6 +21,15 @@ import mezzotint as mz
 from mezzotint.config import parse_seconds
 
 SAMPLES = 2000
+GUIDANCE: list[dict[str, float]] = [
+    {"guidance": 1.0},
+    {"guidance": 1.5},
+    {"guidance": 2.0},
+    {"guidance": 3.0},
+    {"guidance": 3.0, "guidance_high": 2.0},
+    {"guidance": 4.0, "guidance_high": 2.0, "guidance_rescale": 0.7},
+    {"guidance": 5.0, "guidance_high": 2.0},
+]
 Made = tuple[np.ndarray, int]
 
 
@@ -83,11 +92,12 @@ def conditional_rows(budget: str, folder: Path, net: Lenet, reference: np.ndarra
     run = mz.train("diffusion", "fashion-mnist", out=folder, budget=budget)
     classes, rows = run.model.config.classes, []
     labels = [index % len(classes) for index in range(SAMPLES)]
-    for guidance in (1.0, 1.5, 2.0, 3.0):
-        made = mz.sample(run.model, SAMPLES, label=labels, guidance=guidance)
+    for settings in GUIDANCE:
+        made = mz.sample(run.model, SAMPLES, label=labels, **settings)
         share = (look(net, made)[1] == np.array(labels)).mean()
         cells = [
-            f"w = {guidance:g}", f"{distance(net, made, reference):.2f}",
+            ", ".join(f"{name} {value:g}" for name, value in settings.items()),
+            f"{distance(net, made, reference):.2f}",
             f"{coverage(net, made, reference):.3f}", f"{100 * share:.1f}%",
         ]  # fmt: skip
         rows.append("| " + " | ".join(cells) + " |")
