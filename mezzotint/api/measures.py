@@ -27,6 +27,7 @@ from mezzotint.inspection.findings import Findings
 from mezzotint.inspection.mapping import MOST_POINTS, POINTS
 from mezzotint.inspection.projecting import FEWEST, require_maps
 from mezzotint.progress import Progress, Silent
+from mezzotint.reporting.latents import write_latents
 from mezzotint.runs.loading import keep_settings
 
 
@@ -63,6 +64,9 @@ def inspect(
     place = Path("." if isinstance(model, Family) else model)
     folder = Path(out or place / "inspection")
     found = inspection.inspect(family, images, folder, show, maps, points)
+    if found.latents is not None and found.latents.maps:
+        page = write_latents(found.latents, folder)
+        found = replace(found, pictures=(*found.pictures, page))
     if not found.recommended:
         return found
     family.config = override(family.config, found.recommended)
