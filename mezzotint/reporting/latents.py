@@ -18,7 +18,11 @@ from mezzotint.storage.files import make_folder, replace_bytes
 FARTHEST = 32
 STYLES = ("report.css", "latents.css")
 SCRIPTS = ("latents_math.js", "latents.js")
-COLOURS = {"class": "class", "error": "reconstruction error", "density": "latent density"}
+COLOURS = {
+    "class": "class",
+    "error": "reconstruction error (MSE)",
+    "density": "latent density (distance)",
+}
 # beyond JSON's own: what would end a script element or a line of one
 ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 

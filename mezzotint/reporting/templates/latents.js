@@ -90,7 +90,10 @@ function drawPicked(half) {
   for (const { colour, rows } of state.bins) {
     pen.fillStyle = colour;
     for (const i of rows) {
-      if (picked.has(i) && shown[i]) pen.fillRect(points[2 * i] * scale + x - half - 1, points[2 * i + 1] * scale + y - half - 1, 2 * half + 2, 2 * half + 2);
+      if (!picked.has(i) || !shown[i]) continue;
+      pen.beginPath();
+      pen.arc(points[2 * i] * scale + x, points[2 * i + 1] * scale + y, half + 1, 0, 7);
+      pen.fill();
     }
   }
 }
