@@ -236,3 +236,20 @@ def test_the_command_names_what_is_left_out(run, capsys, tmp_path, no_umap):
     with pytest.raises(SystemExit) as end:
         cli.main(["inspect", str(run.path), "digits", "--maps", "umap"])
     assert end.value.code == 66
+
+
+@pytest.mark.parametrize("options", [{"latent": 1}, {"latent": 3, "spatial": True}])
+def test_latents_of_one_number_and_of_a_grid(options, digits, tmp_path):
+    model = mz.train("autoencoder", digits, out=tmp_path, images=64, widths=(4, 8), **options)
+    made = mz.inspect(model.path, digits, maps=["pca"])
+    assert {path.name for path in made.pictures} >= PICTURES | {"latents.html"}
+    assert made.latents.vectors.shape[1] == options["latent"] * (16 if "spatial" in options else 1)
+    assert len(made.numbers["active_latents"]) == min(64, made.latents.vectors.shape[1])
+
+
+def test_points_are_spread_over_the_set(run, digits, tmp_path):
+    made = mz.inspect(run.path, digits, out=tmp_path, maps=["pca"], points=40)
+    assert made.numbers["latents"]["n"] == 40
+    assert made.numbers["latents"]["of"] == len(digits.held_out)
+    page = (tmp_path / "latents.html").read_text(encoding="utf-8")
+    assert f"{len(digits.held_out) - 40:,} of {len(digits.held_out):,} images are left out" in page

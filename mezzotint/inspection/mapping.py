@@ -16,7 +16,7 @@ from mezzotint.inspection.projecting import FEWEST, Map, project
 from mezzotint.inspection.walking import draw_interpolation, draw_outliers, draw_traversals
 from mezzotint.progress import Progress
 
-POINTS = 5000  # by default: t-SNE takes half a minute of them
+POINTS = 5000  # by default: t-SNE takes twenty seconds of them
 MOST_POINTS = 20_000
 MOST_NAMED = 20  # classes in a picture's legend
 LAST_DRAWABLE = 0x052F  # Latin, Greek, Cyrillic; the font has no more
