@@ -148,8 +148,9 @@ class Evaluate:
 class Inspect:
     """Draw what a model has learnt; a diffusion model then samples by the settings found best.
 
-    reconstructions.png, best to worst; for diffusion: losses.png by noise level, schedule.png,
-    solvers.png with every solver and step count from the same seeds.
+    reconstructions.png, best to worst; of a model with latents: latents.html, a map to explore,
+    latents.png, traversals.png, interpolation.png, outliers.png; for diffusion: losses.png by
+    noise level, schedule.png, solvers.png with every solver and step count from the same seeds.
     """
 
     model: ModelName
@@ -158,6 +159,10 @@ class Inspect:
     """Images; of a set with a held-out side, those are used."""
     out: Path | None = None
     """Folder of the pictures; by default RUN/inspection."""
+    maps: str | None = None
+    """Maps of the latents: pca, tsne, umap, with commas; by default all that are installed."""
+    points: int = 5000
+    """Images on the maps at the most, up to 20,000; t-SNE takes minutes of so many."""
     json: bool = False
     """Print the numbers and the names of the pictures as JSON instead."""
 

@@ -136,14 +136,19 @@ def inspect(command: "cli.Inspect") -> int:
     """Draw, name the pictures and the recommended settings."""
     from mezzotint import api
 
+    maps = None if command.maps is None else [part.strip() for part in command.maps.split(",")]
     with Terminal("inspecting") as terminal:
-        found = api.inspect(command.model, command.data, command.out, terminal)
+        found = api.inspect(
+            command.model, command.data, command.out, terminal, maps, command.points
+        )
     if command.json:
         told = {"pictures": found.pictures, "recommended": dict(found.recommended)}
         _print_json({**found.numbers, **told})
         return 0
     for picture in found.pictures:
         print(f"picture: {picture}")
+    for name, why in found.numbers.get("latents", {}).get("left_out", {}).items():
+        print(f"left out: {name}: {why}")
     if found.recommended:
         wanted = " ".join(f"{key}={value}" for key, value in found.recommended.items())
         kept = "saved in the model" if found.saved else "not saved: the run is not finished"

@@ -1,5 +1,6 @@
 """Look at a set of images, pack it, and measure models on it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,16 @@ from mezzotint.data import doctor, doctor_table, store
 from mezzotint.data.dataset import Images
 from mezzotint.data.doctor_report import Checkup
 from mezzotint.data.sources import open_source
+from mezzotint.errors import UsageError
 from mezzotint.evaluation import Evaluation, Subject, measure
 from mezzotint.evaluation.table import tabulated
 from mezzotint.families.base import Family
 from mezzotint.features.table import require_extractor
 from mezzotint.inspection.findings import Findings
+from mezzotint.inspection.mapping import MOST_POINTS, POINTS
+from mezzotint.inspection.projecting import FEWEST, require_maps
 from mezzotint.progress import Progress, Silent
+from mezzotint.reporting.latents import write_latents
 from mezzotint.runs.loading import keep_settings
 
 
@@ -31,6 +36,8 @@ def inspect(
     data: Data,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    maps: Sequence[str] | None = None,
+    points: int = POINTS,
 ) -> Findings:
     """Draw what a model has learnt, and let it sample by the settings found best.
 
@@ -39,15 +46,27 @@ def inspect(
         data: images; of a set with a held-out side, those are used.
         out: folder of the pictures; by default ``inspection`` in the run or model folder.
         progress: where to report.
+        maps: ``pca``, ``tsne``, ``umap`` of a model that encodes; None: all that are installed.
+        points: images on the maps at the most, 5 to 20,000.
 
     Raises:
+        UsageError: there is no such map, or too many points.
+        MissingExtraError: UMAP is asked for and not installed.
         StorageError, CannotCreateError: a picture or the settings cannot be written.
     """
     show = progress or Silent()
+    require_maps(maps)
+    if not FEWEST <= points <= MOST_POINTS:
+        fix = f"a number from {FEWEST} to {MOST_POINTS}"
+        raise UsageError(f"points={points}", where="points", fix=fix)
     family = open_model(model)
     images = unseen(open_images(data, family.shape[1:], family.shape[0], show))
     place = Path("." if isinstance(model, Family) else model)
-    found = inspection.inspect(family, images, Path(out or place / "inspection"), show)
+    folder = Path(out or place / "inspection")
+    found = inspection.inspect(family, images, folder, show, maps, points)
+    if found.latents is not None and found.latents.maps:
+        page = write_latents(found.latents, folder)
+        found = replace(found, pictures=(*found.pictures, page))
     if not found.recommended:
         return found
     family.config = override(family.config, found.recommended)

@@ -1,13 +1,14 @@
 """Pictures of what a model has learnt, by its capabilities: the table below has them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mezzotint.data.dataset import Images
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Denoises, Reconstructs
+from mezzotint.families.capabilities import Denoises, Encodes, Reconstructs
 from mezzotint.inspection.findings import Findings
 from mezzotint.inspection.levels import draw_losses, draw_schedule
+from mezzotint.inspection.mapping import POINTS, draw_latents
 from mezzotint.inspection.rebuilding import draw_ranked
 from mezzotint.inspection.solving import draw_solvers
 from mezzotint.progress import Progress
@@ -21,7 +22,14 @@ INSPECTORS: tuple[tuple[type, Inspector], ...] = (
 )
 
 
-def inspect(family: Family, images: Images, folder: Path, show: Progress) -> Findings:
+def inspect(
+    family: Family,
+    images: Images,
+    folder: Path,
+    show: Progress,
+    maps: Sequence[str] | None = None,
+    points: int = POINTS,
+) -> Findings:
     """Draw everything the family's capabilities allow.
 
     Args:
@@ -29,6 +37,8 @@ def inspect(family: Family, images: Images, folder: Path, show: Progress) -> Fin
         images: held-out images.
         folder: where the pictures go.
         show: where progress goes.
+        maps: of the latents of a family that encodes; None: all that are installed.
+        points: images on a map at the most.
 
     Raises:
         StorageError, CannotCreateError: a picture cannot be written.
@@ -37,4 +47,6 @@ def inspect(family: Family, images: Images, folder: Path, show: Progress) -> Fin
     for capability, inspector in INSPECTORS:
         if isinstance(family, capability):
             found = found.joined(inspector(family, images, folder, show))
+    if isinstance(family, Encodes):
+        found = found.joined(draw_latents(family, images, folder, show, maps, points))
     return found

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mezzotint.inspection.latents import Latents
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -14,12 +16,14 @@ class Findings:
         pictures: files written.
         numbers: name -> JSON-able value.
         recommended: sampling options that serve the model better than its present ones.
+        latents: what was found of a model that encodes, for a page.
         saved: whether the model on disk has them as its own from here on.
     """
 
     pictures: tuple[Path, ...] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict)
     recommended: Mapping[str, Any] = field(default_factory=dict)
+    latents: Latents | None = None
     saved: bool = False
 
     def joined(self, other: "Findings") -> "Findings":
@@ -28,5 +32,6 @@ class Findings:
             self,
             pictures=self.pictures + other.pictures,
             numbers={**self.numbers, **other.numbers},
+            latents=self.latents or other.latents,
             recommended={**self.recommended, **other.recommended},
         )

@@ -1,7 +1,6 @@
 """From a comparison to the text of ``report.html``."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mezzotint.comparison import Comparison, Trial
@@ -10,9 +9,8 @@ from mezzotint.evaluation import Value
 from mezzotint.reporting.charts import Chart, chart
 from mezzotint.reporting.numbers import short, spell_seconds
 from mezzotint.reporting.pictures import COLUMNS, sheet_uri
-from mezzotint.storage.readers import printable
+from mezzotint.reporting.templating import template
 
-TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = "report.html"
 COURSES = {
     "frechet": ("new images", "Fréchet distance"),
@@ -22,22 +20,7 @@ COURSES = {
 
 def report_page(found: Comparison) -> str:
     """The whole page; every text in it is escaped, and nothing in it leads out of it."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    place = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    return place.get_template(TEMPLATE).render(**contents(found))
-
-
-def _shown(value: Any) -> Any:
-    """Texts without control characters, which file names may hold."""
-    return printable(value) if type(value) is str else value
+    return str(template(TEMPLATE).render(**contents(found)))
 
 
 def contents(found: Comparison) -> dict[str, Any]:
