@@ -47,6 +47,7 @@ TABLE = {
         " predictions solvers adversarial augmentations",
         open=True,
     ),
+    "text": Group(1.0, "text text.*", open=True),
     "weights": Group(1.0, "storage.weights"),
     "optimisation": Group(
         1.0,
@@ -114,6 +115,7 @@ LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "confi
 LIGHT += ("arguments", "storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml", "jinja2"}
+ALWAYS_LAZY |= {"tokenizers", "transformers"}
 
 
 @dataclass(frozen=True)

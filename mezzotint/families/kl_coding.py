@@ -1,13 +1,16 @@
 """A KL-VAE as options, and the equations of its loss."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from mezzotint.config import option, parse_size, validate
 from mezzotint.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mezzotint.nets.diffusers_vae import DiffusersVAE
 
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
 LARGEST_WEIGHT = 1e4
@@ -69,6 +72,14 @@ def stage_widths(config: KLVAEConfig) -> tuple[int, ...]:
     """The configured widths, or those that halve the image once (16 pixels), twice or thrice."""
     halvings = 1 + (max(config.size) > 16) + (max(config.size) > 64)
     return config.widths or WIDTHS[: halvings + 1]
+
+
+def build_coder(config: KLVAEConfig) -> "DiffusersVAE":
+    """Encoder and decoder that a configuration describes; diffusers takes seconds to import."""
+    from mezzotint.nets.diffusers_vae import DiffusersVAE
+
+    shape, widths = (config.channels, config.size, config.latent), stage_widths(config)
+    return DiffusersVAE(*shape, widths, config.blocks, config.attention)
 
 
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:

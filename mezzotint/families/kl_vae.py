@@ -17,12 +17,11 @@ from mezzotint.families.kl_coding import (
     PRESETS,
     KLVAEConfig,
     adaptive_weight,
+    build_coder,
     kl_to_prior,
     spread,
-    stage_widths,
 )
 from mezzotint.nets.adversaries import held_still
-from mezzotint.nets.diffusers_vae import DiffusersVAE
 from mezzotint.nets.patch_critic import PatchCritic
 from mezzotint.similarity import absolute_error, psnr, squared_error
 
@@ -53,9 +52,7 @@ class KLVAE(Family):
     def __init__(self, config: KLVAEConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         own = self.config
-        self.coder = DiffusersVAE(
-            own.channels, own.size, own.latent, stage_widths(own), own.blocks, own.attention
-        )
+        self.coder = build_coder(own)
         self.critic: nn.Module | None = None
         if own.adversarial:
             self.critic = PatchCritic(own.channels, own.critic_width, own.critic_layers)
