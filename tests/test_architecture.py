@@ -76,7 +76,7 @@ TABLE = {
     ),
     "runs": Group(3.1, "runs.folder"),
     "loop": Group(3.1, "training.loop"),
-    "pipelines": Group(3.1, "runs.pipelines runs.schedulers", open=True),
+    "pipelines": Group(3.1, "runs.pipelines runs.schedulers runs.text_pipelines", open=True),
     "loading": Group(3.2, "runs.loading"),
     # 4: what is made of a run
     "views": Group(

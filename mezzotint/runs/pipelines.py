@@ -87,7 +87,7 @@ def write_pipeline(model: Family, folder: Path, solver: str | None = None) -> Sc
     scheduler = _scheduler(model.config, solver)
     _require_plain(model.config)
     save = _pipeline(model, scheduler).save_pretrained
-    _write_whole(folder, save, _card(model.config, scheduler))
+    write_whole(folder, save, _card(model.config, scheduler))
     return scheduler
 
 
@@ -98,11 +98,16 @@ def write_autoencoder(model: KLVAE, folder: Path) -> None:
         ConfigError: images are padded in the model, which diffusers does not do.
         CannotCreateError, StorageError: the folder exists or cannot be written.
     """
-    _require_multiple(model.config.size, model.coder.multiple)
-    _write_whole(folder, model.published().save_pretrained, AUTOENCODER_CARD)
+    require_multiple(model.config.size, model.coder.multiple)
+    write_whole(folder, model.published().save_pretrained, AUTOENCODER_CARD)
 
 
-def _write_whole(folder: Path, save: Callable[[Path], None], card: str) -> None:
+def write_whole(folder: Path, save: Callable[[Path], None], card: str) -> None:
+    """A folder that ``save`` fills, with a README, whole or not at all.
+
+    Raises:
+        CannotCreateError, StorageError: the folder exists or cannot be written.
+    """
     if folder.exists():
         raise CannotCreateError("there is something already", str(folder), "name a new folder")
     make_folder(folder.parent)
@@ -140,10 +145,15 @@ def _require_plain(config: DiffusionConfig) -> None:
         what = "our U-Net is not one of diffusers'"
         raise ConfigError(what, "export", "train it with --set backbone=diffusers groups=0")
     if not config.unet:
-        _require_multiple(config.size, 2 ** (len(config.widths) - 1))
+        require_multiple(config.size, 2 ** (len(config.widths) - 1))
 
 
-def _require_multiple(size: Sequence[int], multiple: int) -> None:
+def require_multiple(size: Sequence[int], multiple: int) -> None:
+    """Check that no side has to be padded.
+
+    Raises:
+        ConfigError: one has.
+    """
     if any(side % multiple for side in size):
         what = f"a pipeline of diffusers does not crop, and {size} is no multiple"
         raise ConfigError(what, "export", f"train at a --size that {multiple} divides")
