@@ -47,6 +47,7 @@ TABLE = {
         " predictions solvers adversarial augmentations",
         open=True,
     ),
+    "text": Group(1.0, "text text.*", open=True),
     "weights": Group(1.0, "storage.weights"),
     "optimisation": Group(
         1.0,
@@ -61,7 +62,7 @@ TABLE = {
     "shared": Group(
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
-        " families.groups families.contending",
+        " families.groups families.contending families.kl_coding",
     ),
     "shared walks": Group(2.15, "families.guiding families.objectives families.walking", open=True),
     "families": Group(2.2, "families.*"),
@@ -75,7 +76,7 @@ TABLE = {
     ),
     "runs": Group(3.1, "runs.folder"),
     "loop": Group(3.1, "training.loop"),
-    "pipelines": Group(3.1, "runs.pipelines runs.schedulers", open=True),
+    "pipelines": Group(3.1, "runs.pipelines runs.schedulers runs.text_pipelines", open=True),
     "loading": Group(3.2, "runs.loading"),
     # 4: what is made of a run
     "views": Group(
@@ -114,6 +115,7 @@ LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "confi
 LIGHT += ("arguments", "storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml", "jinja2"}
+ALWAYS_LAZY |= {"tokenizers", "transformers"}
 
 
 @dataclass(frozen=True)

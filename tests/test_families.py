@@ -24,8 +24,10 @@ SMALL = {
     "vae": CODER,
     "diffusion": {"widths": (8, 16), "blocks": 1, "steps": 3, "classes": ("a", "b")},
     "gan": {"widths": (8, 16), "latent": 6, "classes": ("a", "b")},
+    # a fresh critic is within the hinge's margins, where its bias is at rest
+    "kl-vae": {"widths": (8, 16), "latent": 6, "critic_width": 16, "objective": "non-saturating"},
 }
-TYPED = {"autoencoder": "latent", "vae": "latent", "diffusion": "steps", "gan": "latent"}
+TYPED = dict.fromkeys(("autoencoder", "vae", "gan", "kl-vae"), "latent") | {"diffusion": "steps"}
 
 
 def small(name: str, size=(16, 16), channels=1, **options) -> Family:

@@ -35,6 +35,7 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
     "vae": {"latent": 4},
     "diffusion": {},
     "gan": {},
+    "kl-vae": {"critic_width": 16, "critic_layers": 1},
 }
 ADAM = {"optimizer": "adam", "lr": 0.002, "decay": "cosine"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -54,6 +55,7 @@ DIFFUSION: dict[str, tuple[str, dict[str, Any]]] = {
 }
 GANS: dict[str, tuple[str, dict[str, Any]]] = {
     "gan": ("gan", {"latent": 6, "groups": 0, "previews": 5}),
+    "kl-vae": ("kl-vae", {"latent": 3}),
 }
 
 

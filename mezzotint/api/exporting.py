@@ -9,7 +9,8 @@ from mezzotint.api.opening import open_model
 from mezzotint.config import shown
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
-from mezzotint.runs.pipelines import write_pipeline
+from mezzotint.families.kl_vae import KLVAE
+from mezzotint.runs.pipelines import write_autoencoder, write_pipeline
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def export(
     Args:
         model: a run folder, a model folder or a model.
         out: a new folder; by default ``RUN-diffusers``.
-        format: ``diffusers``: a pipeline folder for ``DiffusionPipeline.from_pretrained``.
+        format: ``diffusers``: a pipeline folder for ``DiffusionPipeline.from_pretrained``;
+            of a ``kl-vae``, one for ``AutoencoderKL.from_pretrained``.
         options: of the format; diffusers: ``solver``.
 
     Raises:
@@ -55,8 +57,17 @@ def export(
 
 
 def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported:
+    if isinstance(model, KLVAE):
+        _refuse(solver)
+        write_autoencoder(model, path)
+        return Exported(path, "AutoencoderKL with its scaling_factor")
     written = write_pipeline(model, path, solver)
     return Exported(path, f"{written.pipeline} with {written.name}")
+
+
+def _refuse(solver: str | None) -> None:
+    if solver is not None:
+        raise UsageError("an autoencoder has no solver", "--solver", "leave it out")
 
 
 FORMATS: dict[str, Callable[..., Exported]] = {"diffusers": _diffusers}

@@ -10,6 +10,7 @@ FAMILIES = {
     "vae": "vae:VAE",
     "diffusion": "diffusion:Diffusion",
     "gan": "gan:GAN",
+    "kl-vae": "kl_vae:KLVAE",
 }
 
 

@@ -5,7 +5,7 @@ A pipeline folder has ``model_index.json``, ``unet/`` and ``scheduler/``.
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mezzotint.errors import CannotCreateError, ConfigError, MissingInputError, 
 from mezzotint.families.base import Family
 from mezzotint.families.diffusing import DiffusionConfig, no_diffusers
 from mezzotint.families.diffusion import Diffusion
+from mezzotint.families.kl_vae import KLVAE
 from mezzotint.nets.unet_arguments import arguments_from, text_of
 from mezzotint.runs.schedulers import NEAREST, Scheduler, options_of, scheduler_of
 from mezzotint.storage.files import make_folder, storing, sync_folder, write_bytes
@@ -43,6 +44,20 @@ picture = pipeline(num_inference_steps={steps}{more}).images[0]
 mezzotint reads this folder too: `mezzotint sample this-folder --steps {steps}`. A number of steps
 that divides {total} visits the same levels in both.
 """
+AUTOENCODER_CARD = """---
+library_name: diffusers
+---
+
+# An autoencoder of latent diffusion trained with mezzotint
+
+```python
+from diffusers import AutoencoderKL
+
+autoencoder = AutoencoderKL.from_pretrained("this-folder")
+```
+
+Its configuration has the measured `scaling_factor` of its latents.
+"""
 
 
 def is_pipeline(folder: Path) -> bool:
@@ -71,6 +86,28 @@ def write_pipeline(model: Family, folder: Path, solver: str | None = None) -> Sc
         raise UsageError(f"{model.kind} is no pipeline of diffusers", "export", "a diffusion run")
     scheduler = _scheduler(model.config, solver)
     _require_plain(model.config)
+    save = _pipeline(model, scheduler).save_pretrained
+    write_whole(folder, save, _card(model.config, scheduler))
+    return scheduler
+
+
+def write_autoencoder(model: KLVAE, folder: Path) -> None:
+    """Write a KL-VAE as a folder of diffusers' ``AutoencoderKL``, whole or not at all.
+
+    Raises:
+        ConfigError: images are padded in the model, which diffusers does not do.
+        CannotCreateError, StorageError: the folder exists or cannot be written.
+    """
+    require_multiple(model.config.size, model.coder.multiple)
+    write_whole(folder, model.published().save_pretrained, AUTOENCODER_CARD)
+
+
+def write_whole(folder: Path, save: Callable[[Path], None], card: str) -> None:
+    """A folder that ``save`` fills, with a README, whole or not at all.
+
+    Raises:
+        CannotCreateError, StorageError: the folder exists or cannot be written.
+    """
     if folder.exists():
         raise CannotCreateError("there is something already", str(folder), "name a new folder")
     make_folder(folder.parent)
@@ -78,14 +115,13 @@ def write_pipeline(model: Family, folder: Path, solver: str | None = None) -> Sc
     shutil.rmtree(building, ignore_errors=True)
     try:
         with storing(folder):
-            _pipeline(model, scheduler).save_pretrained(building)
-            write_bytes(building / "README.md", _card(model.config, scheduler).encode())
+            save(building)
+            write_bytes(building / "README.md", card.encode())
             sync_folder(building)
             building.rename(folder)
             sync_folder(folder.parent)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return scheduler
 
 
 def _scheduler(config: DiffusionConfig, solver: str | None) -> Scheduler:
@@ -108,9 +144,18 @@ def _require_plain(config: DiffusionConfig) -> None:
     if config.backbone != "diffusers":
         what = "our U-Net is not one of diffusers'"
         raise ConfigError(what, "export", "train it with --set backbone=diffusers groups=0")
-    multiple = 2 ** (len(config.widths) - 1)
-    if not config.unet and any(side % multiple for side in config.size):
-        what = f"a pipeline of diffusers does not crop, and {config.size} is no multiple"
+    if not config.unet:
+        require_multiple(config.size, 2 ** (len(config.widths) - 1))
+
+
+def require_multiple(size: Sequence[int], multiple: int) -> None:
+    """Check that no side has to be padded.
+
+    Raises:
+        ConfigError: one has.
+    """
+    if any(side % multiple for side in size):
+        what = f"a pipeline of diffusers does not crop, and {size} is no multiple"
         raise ConfigError(what, "export", f"train at a --size that {multiple} divides")
 
 

@@ -22,7 +22,7 @@ class History:
     def __init__(self, folder: RunFolder, log_every: int) -> None:
         self._folder, self._every = folder, log_every
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
         self._event: dict[str, Any] | None = None
 
     def add(self, record: Record) -> None:
@@ -30,7 +30,7 @@ class History:
         for name, value in record.losses.items():
             value = value.detach().float().cpu() if value.device.type == "cpu" else value.float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def note(self, error: TrainingError, images: int) -> None:
         """Tell, in the next line that is written, why training went back to ``images``."""
@@ -51,7 +51,7 @@ class History:
 
     def write(self, record: Record, extra: dict[str, float]) -> dict[str, Any]:
         """Write the line that ends at this record and start the next; returns the line."""
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         line = {
             "images": record.images,
             "step": record.step,
@@ -62,20 +62,21 @@ class History:
             **({"event": self._event} if self._event else {}),
         }
         self._folder.append(line)
-        self._sums, self._count, self._event = {}, 0, None
+        self._sums, self._counts, self._event = {}, {}, None
         return line
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint between two lines must hold."""
         sums = {name: float(value) for name, value in self._sums.items()}
         marked = {name: value if math.isfinite(value) else None for name, value in sums.items()}
-        return {"sums": marked, "count": self._count, "event": self._event}
+        return {"sums": marked, "counts": dict(self._counts), "event": self._event}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a checkpoint's sums."""
         sums = {k: math.nan if value is None else value for k, value in state["sums"].items()}
         self._sums = {name: torch.tensor(value) for name, value in sums.items()}
-        self._count, self._event = state["count"], state.get("event")
+        alike = dict.fromkeys(sums, state.get("count", 0))  # older checkpoints hold one for all
+        self._counts, self._event = dict(state.get("counts", alike)), state.get("event")
 
 
 def finite(numbers: dict[str, float]) -> dict[str, float]:

@@ -130,6 +130,7 @@ class Trainer:
         seed_global(key, self.accelerator.device)
         for seat, steps in zip(self.seats, turns, strict=True):
             set_rate(seat.optimiser, seat.lr * rate)
+            found: Losses = {}  # of a player that sits this iteration out
             for turn in range(steps):
                 found = self._step(seat, self.images + turn * self.recipe.batch)
                 self.turns[seat.name] += 1

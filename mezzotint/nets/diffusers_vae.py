@@ -1,0 +1,70 @@
+"""diffusers' ``AutoencoderKL`` for images of any size."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor, nn
+
+from mezzotint.nets.layers import crop_to, pad_to_multiple, padded
+
+GROUP = 4
+MOST_GROUPS = 32
+
+
+class DiffusersVAE(nn.Module):
+    """Encoder and decoder of latent diffusion (2112.10752, appendix E), images in [-1, 1].
+
+    Args:
+        channels: of the images.
+        size: (height, width) of the images.
+        latent: channels of the latent grid.
+        widths: channels of each level, the finest first; the grid halves between levels.
+        layers: residual blocks a level.
+        attention: self-attention at the coarsest level.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Sequence[int],
+        latent: int,
+        widths: Sequence[int],
+        layers: int = 1,
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size, self.multiple = tuple(size), 2 ** (len(widths) - 1)
+        height, width = (padded(side, self.multiple) // self.multiple for side in size)
+        self.grid = (latent, height, width)
+        self.vae: Any = AutoencoderKL(
+            in_channels=channels,
+            out_channels=channels,
+            down_block_types=("DownEncoderBlock2D",) * len(widths),
+            up_block_types=("UpDecoderBlock2D",) * len(widths),
+            block_out_channels=tuple(widths),
+            layers_per_block=layers,
+            latent_channels=latent,
+            norm_num_groups=norm_groups(widths),
+            sample_size=padded(max(size), self.multiple),
+            mid_block_add_attention=attention,
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and unclamped log-variance of q(z | x), each (N, latent, h, w)."""
+        whole = pad_to_multiple(images, self.multiple)
+        mean, log_variance = self.vae.quant_conv(self.vae.encoder(whole)).chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (N, C, H, W), not clamped, of latents (N, latent, h, w)."""
+        return crop_to(self.vae.decoder(self.vae.post_quant_conv(latent)), self.size)
+
+
+def norm_groups(widths: Sequence[int]) -> int:
+    """Groups of group norm that divide every width and hold 4 channels at the least, 32 at most."""
+    common = math.gcd(*widths)
+    return next(
+        n for n in range(MOST_GROUPS, 0, -1) if common % n == 0 and n * GROUP <= max(common, GROUP)
+    )

@@ -1,0 +1,93 @@
+"""Text to image as a folder that ``StableDiffusionPipeline.from_pretrained`` opens."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mezzotint.errors import ConfigError, MissingExtraError
+from mezzotint.families.diffusing import DiffusionConfig
+from mezzotint.families.diffusion import Diffusion
+from mezzotint.families.kl_vae import KLVAE
+from mezzotint.runs.pipelines import require_multiple, write_whole
+from mezzotint.runs.schedulers import scheduler_of
+from mezzotint.text.tokenizer import CaptionTokenizer
+
+NEEDED = {"spacing": "trailing", "clip": "none"}
+CARD = """---
+library_name: diffusers
+pipeline_tag: text-to-image
+---
+
+# A text-to-image model trained with mezzotint
+
+```python
+from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("this-folder")
+picture = pipeline("a red circle", height={height}, width={width}, guidance_scale=5).images[0]
+```
+"""
+
+
+def write_text_pipeline(
+    coder: KLVAE, prior: Diffusion, tokenizer: CaptionTokenizer, folder: Path
+) -> None:
+    """Write the parts as a ``StableDiffusionPipeline``, whole or not at all.
+
+    Args:
+        coder: the autoencoder; its measured scale goes into its configuration.
+        prior: a diffusion model of its scaled latents whose network is a :class:`TextUNet`.
+        tokenizer: of the captions.
+        folder: to be made; it must not exist.
+
+    Raises:
+        ConfigError: the pipeline cannot sample as the model does; the message says what to change.
+        MissingExtraError: ``transformers`` is not installed.
+        CannotCreateError, StorageError: the folder exists or cannot be written.
+    """
+    require_multiple(coder.config.size, coder.coder.multiple)
+    scheduler = _scheduler(prior.config)
+
+    def save(building: Path) -> None:
+        place = building / "tokenizer"
+        tokenizer.save(place)
+        _pipeline(coder, prior.network, place, scheduler).save_pretrained(building)
+        shutil.rmtree(place)  # what other versions of transformers would write is not CLIP's format
+        tokenizer.save(place)
+
+    height, width = coder.config.size
+    write_whole(folder, save, CARD.format(height=height, width=width))
+
+
+def _scheduler(config: DiffusionConfig) -> Any:
+    """A scheduler that the pipeline leaves as it is.
+
+    It sets ``steps_offset`` to 1 and clipping off in any other; trailing levels have no offset.
+    """
+    for name, value in NEEDED.items():
+        if getattr(config, name) != value:
+            what = f"a text pipeline of diffusers has {name}={value}"
+            raise ConfigError(what, "export", f"train with {name}={value}")
+    found = scheduler_of(config)
+    import diffusers
+
+    return getattr(diffusers, found.name)(**{**found.arguments, "steps_offset": 1})
+
+
+def _pipeline(coder: KLVAE, network: Any, tokenizer: Path, scheduler: Any) -> Any:
+    try:
+        from transformers import CLIPTokenizer
+    except ImportError as error:
+        raise MissingExtraError("transformers", "text") from error
+    import diffusers
+
+    return diffusers.StableDiffusionPipeline(
+        vae=coder.published(),
+        text_encoder=network.text,
+        tokenizer=CLIPTokenizer.from_pretrained(tokenizer),
+        unet=network.unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -1,0 +1,1 @@
+"""Texts as the networks see them."""
