@@ -44,7 +44,7 @@ TABLE = {
     "numbers": Group(
         1.0,
         "corruptions likelihoods similarity training.averaging training.profiles guidance noise"
-        " predictions solvers adversarial augmentations",
+        " predictions solvers adversarial augmentations variational",
         open=True,
     ),
     "text": Group(1.0, "text text.*", open=True),
@@ -62,7 +62,7 @@ TABLE = {
     "shared": Group(
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
-        " families.groups families.contending families.kl_coding",
+        " families.groups families.contending families.kl_coding families.teaching",
     ),
     "shared walks": Group(2.15, "families.guiding families.objectives families.walking", open=True),
     "families": Group(2.2, "families.*"),

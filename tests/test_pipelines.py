@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "flow": {"process": "flow", "prediction": "flow", "solver": "euler", "spacing": "linspace"},
 }
 CASES["flow"]["clip"] = "none"
+CASES["learned"] = {"solver": "ddpm", "variance": "learned", "spacing": "leading"}
 CASES["flow-shift"] = {**CASES["flow"], "shift": 3.0}
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from mezzotint.config import option, parse_size, validate
@@ -77,6 +79,9 @@ class DiffusionConfig:
     objective: Literal["denoise", "consistency"] = option(
         "denoise", "what is learnt: x_0 on average, or a teacher's path in a few jumps (2403.06807)"
     )
+    variance: Literal["fixed", "learned"] = option(
+        "fixed", "of ddpm's steps: a table's own, or learnt (2102.09672) with prediction=eps"
+    )
     weighting: Literal["none", "min-snr"] = option("none", "weights of the squared error")
     level_mean: float = option(0.0, "mean of the logit of t, or of ln sigma, in training", -9, 9)
     level_std: float = option(1.0, "its standard deviation; 0: uniform t", low=0, high=9)
@@ -114,6 +119,11 @@ class DiffusionConfig:
         """How many kinds of images the network is told apart: its groups, or its classes."""
         return self.groups or len(self.classes)
 
+    @property
+    def outputs(self) -> int:
+        """Channels the network gives: of its prediction, and as many of a learnt variance."""
+        return self.channels * (2 if self.variance == "learned" else 1)
+
 
 def _require_fitting_levels(config: DiffusionConfig) -> None:
     folded = config.patch or default_patch(config.size)
@@ -140,6 +150,14 @@ def _require_fitting_prediction(config: DiffusionConfig) -> None:
             where="objective",
             fix="process=flow or exploding; prediction=flow, edm or v",
         )
+    if config.variance == "learned" and (
+        config.process not in BETAS or config.prediction != "eps" or config.objective != "denoise"
+    ):
+        raise ConfigError(
+            f"no variance is learnt of {config.process} with {config.prediction}",
+            where="variance",
+            fix="process=linear or cosine; prediction=eps; objective=denoise",
+        )
     if config.zero_snr and config.prediction == "eps":
         raise ConfigError(
             "eps says nothing about the image where the signal is zero",
@@ -152,7 +170,7 @@ def _require_fitting_unet(config: DiffusionConfig) -> None:
     if not config.unet:
         return
     given = arguments_of(config.unet)
-    wanted = (config.channels, config.channels, config.kinds + 1 if config.kinds else None)
+    wanted = (config.channels, config.outputs, config.kinds + 1 if config.kinds else None)
     found = (given.in_channels, given.out_channels, given.num_class_embeds)
     if config.backbone != "diffusers" or found != wanted:
         raise ConfigError(
@@ -186,8 +204,13 @@ def build_process(config: DiffusionConfig) -> Process:
         return Flow(*law, shift=config.shift)
     if config.process == "exploding":
         return Exploding(*law)
+    return Table(table_of(config))
+
+
+def table_of(config: DiffusionConfig) -> NDArray[np.float64]:
+    """alphas_cumprod of a process that is a table of betas."""
     cumprod = alphas_cumprod(BETAS[config.process](config.timesteps))
-    return Table(rescale_zero_terminal_snr(cumprod) if config.zero_snr else cumprod)
+    return rescale_zero_terminal_snr(cumprod) if config.zero_snr else cumprod
 
 
 def build_network(config: DiffusionConfig) -> nn.Module:
@@ -198,7 +221,7 @@ def build_network(config: DiffusionConfig) -> nn.Module:
 def _unet(config: DiffusionConfig) -> nn.Module:
     return UNet(
         config.channels,
-        config.channels,
+        config.outputs,
         config.patch or default_patch(config.size),
         config.widths,
         config.blocks,
@@ -227,7 +250,8 @@ def _unet_arguments(config: DiffusionConfig) -> UNetArguments:
     multiple = 2 ** (len(config.widths) - 1)
     size = [padded(side, multiple) for side in config.size]
     widths, attention = config.widths, config.attention
-    return usual_arguments(config.channels, size, widths, config.blocks, attention, config.kinds)
+    channels = (config.channels, config.outputs)
+    return usual_arguments(channels, size, widths, config.blocks, attention, config.kinds)
 
 
 BACKBONES: dict[str, Callable[[DiffusionConfig], nn.Module]] = {

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import override
-from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, require_seeds
 from mezzotint.families.conditions import (
     Conditions,
@@ -32,16 +31,19 @@ from mezzotint.families.diffusing import (
     DiffusionConfig,
     build_network,
     build_process,
+    table_of,
 )
 from mezzotint.families.groups import Told
-from mezzotint.families.guiding import guided_clean
-from mezzotint.families.objectives import CEILING, OBJECTIVES
+from mezzotint.families.guiding import guided
+from mezzotint.families.objectives import CEILING, OBJECTIVES, errors
+from mezzotint.families.teaching import Lesson
 from mezzotint.families.walking import walk
-from mezzotint.noise import Level, Levels, q_sample, slerp, spread_level
+from mezzotint.noise import Level, Levels, slerp, spread_level
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
-from mezzotint.solvers import Step, solve
+from mezzotint.solvers import Denoised, Step, solve
+from mezzotint.variational import Posteriors
 
 ROWS = 16
 MOST_PREVIEW_STEPS = 50
@@ -73,7 +75,9 @@ class Diffusion(Family):
         self.told = Told(len(self.config.classes), self.config.groups, self.shape)
         self.process = build_process(self.config)
         self.prediction = PREDICTIONS[self.config.prediction]
-        self._teachers: tuple[Diffusion, ...] = ()  # a tuple, so that torch sees no submodule
+        learned = self.config.variance == "learned"
+        self.posteriors = Posteriors(table_of(self.config)) if learned else None
+        self.lesson: Lesson[Diffusion] = Lesson()
 
     def players(self) -> dict[str, Player]:
         """One player: the network."""
@@ -89,10 +93,7 @@ class Diffusion(Family):
         self, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
     ) -> Tensor:
         """Mean squared error of the prediction for each image: (N,)."""
-        alpha, sigma = levels.alpha, levels.sigma
-        target = self.prediction.target(clean, noise, alpha, sigma, self.config.data_std)
-        output = self.output(q_sample(clean, noise, alpha, sigma), levels, told)
-        return (output - target).square().flatten(1).mean(1)
+        return errors(self, clean, noise, levels, told)[0]
 
     def shown(self, batch: Batch) -> Tensor | None:
         """What the network is told of a batch, a share of it hidden."""
@@ -102,31 +103,44 @@ class Diffusion(Family):
         hidden = batch.noise.rand() < self.config.label_dropout
         return torch.where(hidden, -1, told)
 
-    def output(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
-        """What the network gives for noisy images, float32 whatever it computes in."""
+    def output(
+        self, noisy: Tensor, levels: Levels, told: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The prediction for noisy images and v of a learnt variance (2102.09672, eq. 15).
+
+        Both are float32 whatever the network computes in; v is None where the variance is fixed.
+        """
         scale = self.prediction.input_scale(levels.alpha, levels.sigma, self.config.data_std)
         given = (noisy * scale).to(self.dtype)
-        output: Tensor = self.network(given, levels.time, told)
-        return output.float()
+        output: Tensor = self.network(given, levels.time, told).float()
+        if self.posteriors is None:
+            return output, None
+        prediction, variance = output.chunk(2, 1)
+        return prediction, (variance + 1) / 2
 
     def denoise(self, noisy: Tensor, level: Level, told: Tensor | None = None) -> Tensor:
         """The clean images seen behind noisy ones, (N, C, H, W) both; without clipping."""
-        return self.clean(noisy, spread_level(level, noisy), told)
+        return self.seen(noisy, spread_level(level, noisy), told).clean
 
-    def clean(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Tensor:
-        """As :meth:`denoise`, for images at levels of their own."""
-        output, data_std = self.output(noisy, levels, told), self.config.data_std
-        return self.prediction.clean(noisy, output, levels.alpha, levels.sigma, data_std)
+    def seen(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Denoised:
+        """As :meth:`denoise`, for images at levels of their own, and with a learnt variance."""
+        output, fraction = self.output(noisy, levels, told)
+        alpha, sigma = levels.alpha, levels.sigma
+        clean = self.prediction.clean(noisy, output, alpha, sigma, self.config.data_std)
+        return Denoised(clean, fraction)
 
     def guided(
         self, noisy: Tensor, level: Level, told: Tensor | None, config: DiffusionConfig
-    ) -> Tensor:
+    ) -> Denoised:
         """u + w (c - u) from one forward pass of both; one plain pass where w = 1."""
         ratio = level.sigma / max(level.alpha, 1e-6)
         inside = config.guidance_low < ratio <= config.guidance_high
-        if not inside:
-            return self.denoise(noisy, level, told)
-        return guided_clean(self.clean, noisy, spread_level(level, noisy), told, config)
+        levels = spread_level(level, noisy)
+        return (
+            guided(self.seen, noisy, levels, told, config)
+            if inside
+            else self.seen(noisy, levels, told)
+        )
 
     def trajectory(
         self,
@@ -199,28 +213,13 @@ class Diffusion(Family):
         endless(self.process)
         student = Diffusion(override(self.config, STUDENT), network=copy.deepcopy(self.network))
         student.told.load_state_dict(self.told.state_dict())
-        student.learn_from(self)
+        student.lesson.by(self)
         return student, dict(TUNING)
-
-    def learn_from(self, teacher: "Diffusion") -> None:
-        """Take a teacher; it is no part of this model, and none of it is saved or trained."""
-        self._teachers = (teacher.eval().requires_grad_(False),)
 
     @property
     def teacher(self) -> "Diffusion":
-        """Whom the model learns from.
-
-        Raises:
-            UsageError: it has no teacher.
-        """
-        if not self._teachers:
-            raise UsageError(
-                "a model of few steps learns from its teacher, and there is none here",
-                where="objective=consistency",
-                fix="mezzotint train diffusion DATA --distill, or mezzotint.distill(run, data)",
-            )
-        place = self.device
-        return self._teachers[0].to(place, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        """Whom the model learns from; :meth:`teaching.Lesson.teacher` says what it raises."""
+        return self.lesson.teacher(self.device)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from mezzotint.families.base import Batch
 from mezzotint.families.consistency import jump_error
-from mezzotint.families.guiding import guided_clean
+from mezzotint.families.guiding import guided
 from mezzotint.guidance import CLIPS
-from mezzotint.noise import Levels, Process
+from mezzotint.noise import Levels, Process, q_sample
 from mezzotint.predictions import Prediction, min_snr_weight
+from mezzotint.solvers import Denoised
+from mezzotint.variational import Posteriors
 
+BOUND_SHARE = 0.001  # lambda of 2102.09672, section 3.1
 CEILING = 100.0  # silence costs about 1, whatever is predicted; weights that cost this are lost
 
 
@@ -32,27 +35,53 @@ class Denoiser(Protocol):
         """The model it is to do like."""
         ...
 
-    def clean(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
+    @property
+    def posteriors(self) -> Posteriors | None:
+        """What a learnt variance is measured against; None where it is fixed."""
+        ...
+
+    def output(
+        self, noisy: Tensor, levels: Levels, told: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's prediction for noisy images, and v of a learnt variance."""
+        ...
+
+    def seen(self, noisy: Tensor, levels: Levels, told: Tensor | None) -> Denoised:
         """x_0 behind noisy images."""
         ...
 
-    def squared_error(
-        self, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
-    ) -> Tensor:
-        """Mean squared error of the prediction for each image: (N,)."""
-        ...
+
+def errors(
+    model: Denoiser, clean: Tensor, noise: Tensor, levels: Levels, told: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Mean squared error of the prediction, and of a learnt variance a term of the bound: (N,)."""
+    alpha, sigma, data_std = levels.alpha, levels.sigma, model.config.data_std
+    target = model.prediction.target(clean, noise, alpha, sigma, data_std)
+    noisy = q_sample(clean, noise, alpha, sigma)
+    output, fraction = model.output(noisy, levels, told)
+    error = (output - target).square().flatten(1).mean(1)
+    if fraction is None or model.posteriors is None:
+        return error, None
+    seen = model.prediction.clean(noisy, output.detach(), alpha, sigma, data_std)
+    return error, model.posteriors.bound(clean, noisy, seen, fraction, levels.time)
 
 
 def denoising_error(model: Denoiser, batch: Batch) -> Tensor:
-    """Weighted squared error of the prediction at a random level (2006.11239, eq. 14)."""
+    """Weighted squared error of the prediction at a random level (2006.11239, eq. 14).
+
+    With a learnt variance 0.001 of the variational bound, T times a random term of it, is added
+    (2102.09672, eq. 16); it reaches the variance alone.
+    """
     levels = model.process.draw(batch.noise.rand())
     noise = batch.noise.randn(*batch.images.shape[1:])
-    error = model.squared_error(batch.images, noise, levels, model.shown(batch))
+    error, bound = errors(model, batch.images, noise, levels, model.shown(batch))
     if model.config.weighting == "min-snr":
         weight = min_snr_weight(
             levels.alpha, levels.sigma, model.config.prediction, model.config.data_std
         )
         error = error * weight.flatten()
+    if bound is not None:
+        error = error + BOUND_SHARE * model.config.timesteps * bound
     return error
 
 
@@ -65,11 +94,11 @@ def jumping_error(model: Denoiser, batch: Batch) -> Tensor:
     told, clip, teacher = model.shown(batch), CLIPS[model.config.clip], model.teacher
 
     def student(noisy: Tensor, levels: Levels) -> Tensor:
-        seen = model.clean(noisy, levels, told)
+        seen = model.seen(noisy, levels, told).clean
         return seen if torch.is_grad_enabled() else clip(seen)  # what is learnt keeps its gradient
 
     def taught(noisy: Tensor, levels: Levels) -> Tensor:
-        return clip(guided_clean(teacher.clean, noisy, levels, told, teacher.config))
+        return clip(guided(teacher.seen, noisy, levels, told, teacher.config).clean)
 
     return jump_error(student, taught, model.process, model.config.steps, batch)
 

@@ -13,7 +13,7 @@ from mezzotint.noise import Level
 from mezzotint.seeds import ImageNoise
 from mezzotint.solvers import SOLVERS, Denoised, Step
 
-Guided = Callable[[Tensor, Level, Tensor | None, DiffusionConfig], Tensor]
+Guided = Callable[[Tensor, Level, Tensor | None, DiffusionConfig], Denoised]
 
 
 def walk(
@@ -26,7 +26,7 @@ def walk(
     """The states of a solver, float32 whatever the network computes in; all rows at once.
 
     Args:
-        guided: (noisy, level, told, config) -> x_0, with guidance.
+        guided: (noisy, level, told, config) -> x_0, with guidance, and its variance.
         config: names solver, steps and clipping, and describes the process and the images.
         noise: draws of the images.
         conditions: what is asked of them.
@@ -41,12 +41,13 @@ def walk(
     clip, broken = CLIPS[config.clip], []
 
     def denoise(noisy: Tensor, level: Level) -> Denoised:
-        raw = guided(noisy, level, conditions.told, config).float()
+        seen = guided(noisy, level, conditions.told, config)
+        raw = seen.clean.float()
         broken.append(~torch.isfinite(raw).all())  # read at the end: every look waits for a GPU
         clean = clip(raw)
         if conditions.mask is not None and conditions.image is not None:
             clean = torch.where(conditions.mask > 0.5, clean, conditions.image)
-        return Denoised(clean)
+        return Denoised(clean, seen.fraction)
 
     shape = (config.channels, *config.size)
     x = noise.randn(*shape) if start is None else start

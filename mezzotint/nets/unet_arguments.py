@@ -70,7 +70,7 @@ class UNetArguments:
 
 
 def usual_arguments(
-    channels: int,
+    channels: tuple[int, int],
     size: Sequence[int],
     widths: Sequence[int],
     blocks: int,
@@ -80,7 +80,7 @@ def usual_arguments(
     """The network of our options ``widths``, ``blocks`` and ``attention``.
 
     Args:
-        channels: of the images.
+        channels: in and out.
         size: image (height, width), already a multiple of 2 ** (levels - 1).
         widths: channels of each level.
         blocks: residual blocks a level.
@@ -91,8 +91,8 @@ def usual_arguments(
     attends = [levels - level <= attention for level in range(levels)]
     return UNetArguments(
         sample_size=(size[0], size[1]),
-        in_channels=channels,
-        out_channels=channels,
+        in_channels=channels[0],
+        out_channels=channels[1],
         block_out_channels=tuple(widths),
         down_block_types=tuple("AttnDownBlock2D" if deep else "DownBlock2D" for deep in attends),
         up_block_types=tuple("AttnUpBlock2D" if deep else "UpBlock2D" for deep in attends[::-1]),

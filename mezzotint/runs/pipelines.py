@@ -16,7 +16,7 @@ from mezzotint.families.diffusing import DiffusionConfig, no_diffusers
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.kl_vae import KLVAE
 from mezzotint.nets.unet_arguments import arguments_from, text_of
-from mezzotint.runs.schedulers import NEAREST, Scheduler, options_of, scheduler_of
+from mezzotint.runs.schedulers import Scheduler, nearest_solver, options_of, scheduler_of
 from mezzotint.storage.files import make_folder, storing, sync_folder, write_bytes
 from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.weights import check_header, load_into, load_tensors
@@ -129,9 +129,9 @@ def _scheduler(config: DiffusionConfig, solver: str | None) -> Scheduler:
     try:
         return scheduler_of(override(config, {"solver": wanted}))
     except ConfigError:
-        if solver is not None or config.process not in NEAREST:
+        if solver is not None:
             raise
-        return scheduler_of(override(config, {"solver": NEAREST[config.process]}))
+        return scheduler_of(override(config, {"solver": nearest_solver(config)}))
 
 
 def _require_plain(config: DiffusionConfig) -> None:

@@ -12,6 +12,7 @@ UNBOUNDED = 1e6  # for diffusers, 1 makes a dynamic threshold a static one
 BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 PREDICTIONS = {"eps": "epsilon", "v": "v_prediction", "clean": "sample"}
 VARIANCES = {"ddpm": "fixed_small", "ddpm-large": "fixed_large"}
+LEARNED = "learned_range"
 SAME_VARIANCES = {"fixed_small_log": "fixed_small", "fixed_large_log": "fixed_large"}
 
 
@@ -40,7 +41,9 @@ def _process_arguments(config: DiffusionConfig) -> dict[str, Any]:
 
 
 def _ddpm(config: DiffusionConfig) -> Scheduler:
-    arguments = {**_process_arguments(config), "variance_type": VARIANCES[config.solver]}
+    learned = config.variance == "learned" and config.solver == "ddpm"
+    named = LEARNED if learned else VARIANCES[config.solver]
+    arguments = {**_process_arguments(config), "variance_type": named}
     return Scheduler("DDPMPipeline", "DDPMScheduler", arguments)
 
 
@@ -62,6 +65,13 @@ WRITERS: dict[tuple[str, str], Callable[[DiffusionConfig], Scheduler]] = {
 }
 """(process, solver) -> the scheduler that does the same."""
 NEAREST = {"linear": "ddim", "cosine": "ddim", "flow": "euler"}
+
+
+def nearest_solver(config: DiffusionConfig) -> str:
+    """What a pipeline samples by where diffusers has none of the model's own solver."""
+    if config.variance == "learned":
+        return "ddpm"
+    return NEAREST.get(config.process, config.solver)
 
 
 def scheduler_of(config: DiffusionConfig) -> Scheduler:
@@ -86,6 +96,9 @@ def scheduler_of(config: DiffusionConfig) -> Scheduler:
     if config.process == "linear" and config.timesteps <= 20:
         what = f"diffusers has other betas for {config.timesteps} levels"
         raise ConfigError(what, "export", "train with timesteps=21 or more")
+    if config.variance == "learned" and config.solver != "ddpm":
+        what = f"diffusers cannot sample a model with a learnt variance by {config.solver}"
+        raise ConfigError(what, "export", "--solver ddpm")
     if config.solver == "ddpm-large" and config.spacing != "leading":
         what = "diffusers adds noise to the image itself with the large variance"
         raise ConfigError(what, "export", "spacing=leading or --solver ddpm")
@@ -142,6 +155,9 @@ def _clip(values: Mapping[str, Any], where: str) -> str:
 def _ddpm_options(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     named = str(values.get("variance_type", "fixed_small"))
     options = _table_options(values, where)
+    if named == LEARNED:
+        learned = {"variance": "learned", "solver": "ddpm"}
+        return {**options, **learned, "steps": options["timesteps"]}
     solver = _key(VARIANCES, SAME_VARIANCES.get(named, named), where)
     return {**options, "solver": solver, "steps": options["timesteps"]}
 
