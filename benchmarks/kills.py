@@ -21,9 +21,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import results as results_file
 import training_kit as kit
 
 MOST_KILLS = 4
+NOTE = (
+    "Trainings killed by SIGKILL at random moments in real time and started again until they end.\n"
+    "Equal: SHA-256 of model, averages, optimiser, final model and pictures, the history, the\n"
+    "counters and the list of files are those of the unbroken run."
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,9 @@ def main() -> int:
                     file.write(json.dumps(asdict(results[-1])) + "\n")
         seed += 1
     print(table(results))
+    head = results_file.header([], 1, 1)
+    text = f"## Random kills\n\n{head}\n\n{table(results)}\n\n{NOTE}\n"
+    results_file.write_section(results_file.RESULTS, "KILLS", text)
     return int(any(result.verdict != "equal" for result in results))
 
 
