@@ -44,7 +44,7 @@ TABLE = {
     "numbers": Group(
         1.0,
         "corruptions likelihoods similarity training.averaging training.profiles guidance noise"
-        " predictions solvers adversarial augmentations",
+        " predictions solvers stepping adversarial augmentations",
         open=True,
     ),
     "text": Group(1.0, "text text.*", open=True),

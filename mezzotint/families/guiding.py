@@ -7,9 +7,24 @@ from torch import Tensor
 
 from mezzotint.families.diffusing import DiffusionConfig
 from mezzotint.guidance import guide, rescale_guidance
-from mezzotint.noise import Levels
+from mezzotint.noise import Level, Levels, spread_level
 
 Clean = Callable[[Tensor, Levels, Tensor | None], Tensor]
+
+
+def guided_at(
+    clean: Clean, noisy: Tensor, level: Level, told: Tensor | None, config: DiffusionConfig
+) -> Tensor:
+    """As :func:`guided_clean`, all rows at one level; nothing is spent where it is not guided.
+
+    On a CPU the network never sees more rows at a time than without guidance: kernels round
+    differently at other batch sizes, and a picture must not depend on who is computed with it.
+    """
+    levels = spread_level(level, noisy)
+    if told is None or config.guidance == 1 or not guides(level, config):
+        return clean(noisy, levels, told)
+    halves = apart(clean) if noisy.device.type == "cpu" else clean
+    return guided_clean(halves, noisy, levels, told, config)
 
 
 def guided_clean(
@@ -29,7 +44,33 @@ def guided_clean(
     doubled = Levels(*(torch.cat([part, part]) for part in levels))
     both = torch.cat([told, torch.full_like(told, -1)])
     wanted, plain = clean(torch.cat([noisy, noisy]), doubled, both).chunk(2)
+    return mixed(wanted, plain, levels, config)
+
+
+def mixed(wanted: Tensor, plain: Tensor, levels: Levels, config: DiffusionConfig) -> Tensor:
+    """u + w (c - u) inside the range that is guided, c outside it, rescaled; (N, C, H, W) all."""
     ratio = levels.sigma / levels.alpha.clamp(min=1e-6)
     inside = (config.guidance_low < ratio) & (ratio <= config.guidance_high)
-    mixed = torch.where(inside, guide(wanted, plain, config.guidance), wanted)
-    return rescale_guidance(mixed, wanted, config.guidance_rescale)
+    guided = torch.where(inside, guide(wanted, plain, config.guidance), wanted)
+    return rescale_guidance(guided, wanted, config.guidance_rescale)
+
+
+def guides(level: Level, config: DiffusionConfig) -> bool:
+    """Whether a level lies in the range of sigma / alpha that is guided."""
+    ratio = level.sigma / max(level.alpha, 1e-6)
+    return config.guidance_low < ratio <= config.guidance_high
+
+
+def apart(clean: Clean) -> Clean:
+    """A network that sees the two halves of a doubled batch one after the other.
+
+    It then always sees as many rows as without guidance, and kernels round the same.
+    """
+
+    def each(noisy: Tensor, levels: Levels, told: Tensor | None) -> Tensor:
+        parts = zip(noisy.chunk(2), *(part.chunk(2) for part in levels), strict=True)
+        hints = (None, None) if told is None else told.chunk(2)
+        made = [clean(x, Levels(*level), hint) for (x, *level), hint in zip(parts, hints)]
+        return torch.cat(made)
+
+    return each
