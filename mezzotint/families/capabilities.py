@@ -81,6 +81,21 @@ class Labels(Protocol):
 
 
 @runtime_checkable
+class Joins(Protocol):
+    """Makes each image by a walk of its own that may share forward passes with others."""
+
+    config: Any
+
+    def looking(self, seed: int, label: Any = None, **settings: Any) -> Any:
+        """The walk of one seed's image, for :mod:`mezzotint.families.walking`."""
+        ...
+
+    def clean(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Tensor:
+        """Clean images (N, C, H, W) seen behind noisy ones, each at a level of its own."""
+        ...
+
+
+@runtime_checkable
 class Films(Protocol):
     """Makes images step by step and can show the steps."""
 
