@@ -112,3 +112,28 @@ class Export:
     can, else by ddim or euler."""
     out: Path | None = None
     """New folder; by default RUN-FORMAT."""
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Put models behind an HTTP port, with a page to train, look and compare.
+
+    For example: mezzotint serve runs/
+
+    The address of the page is printed; POST /v1/images/generations takes the openai client.
+    """
+
+    runs: Annotated[Positional[Path], arg(metavar="RUNS")]
+    """A run or model folder, or a folder of them."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any but loopback needs a token."""
+    port: int = 8000
+    """Port; 0 takes a free one."""
+    token: str | None = None
+    """What callers have to know, 32 letters or more; by default MEZZOTINT_TOKEN."""
+    names: tuple[str, ...] = ()
+    """Host names the server is reached by besides its address."""
+    data: tuple[Path, ...] = ()
+    """Folders of images that the page may train on."""
+    device: str | None = None
+    """cpu, cuda:0, ...; by default every GPU, or the CPU."""

@@ -20,6 +20,7 @@ from mezzotint.arguments import (
     Export,
     FamilyName,
     ModelName,
+    Serve,
 )
 from mezzotint.console import bug, fail, print_anything, spread_assignments
 from mezzotint.errors import MezzotintError
@@ -228,6 +229,7 @@ Command = (
     | Annotated[Detect, subcommand("detect")]
     | Annotated[Ema, subcommand("ema")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Info, subcommand("info")]
     | Annotated[Env, subcommand("env")]
@@ -243,6 +245,7 @@ HANDLERS: dict[type, Callable[[Any], int]] = {
     Detect: commands.detect,
     Ema: commands.ema,
     Export: commands.export,
+    Serve: commands.serve,
     Check: commands.check,
     Pack: commands.pack,
     Info: commands.info,

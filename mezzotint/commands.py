@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
+from mezzotint.errors import MissingExtraError
 from mezzotint.progress import Progress, Silent, Terminal
 from mezzotint.storage.readers import load_file, printable
 
@@ -181,6 +182,26 @@ def export(command: "arguments.Export") -> int:
     found = api.export(model, out, command.format, **options)
     print(f"exported: {found.path} ({found.note})")
     return 0
+
+
+def serve(command: "arguments.Serve") -> int:
+    """Serve until told to stop."""
+    from mezzotint.serving.settings import Settings, token_of
+
+    settings = Settings(
+        root=command.runs,
+        host=command.host,
+        port=command.port,
+        token=token_of(command.token),
+        names=command.names,
+        data=command.data,
+        device=command.device,
+    )
+    try:
+        from mezzotint.serving.running import serve as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "serve") from error
+    return run(settings)
 
 
 def check(command: "cli.Check") -> int:

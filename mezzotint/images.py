@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "grid",
+    "png_bytes",
     "read_image",
     "read_provenance",
     "rows_grid",
@@ -104,10 +105,18 @@ def save_image(
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise CannotCreateError("pictures are written as PNG", str(path), "name it .png")
+    content = png_bytes(pixels, metadata)
+    return _write(target, lambda file: file.write(content))
+
+
+def png_bytes(pixels: np.ndarray, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """The file that :func:`save_image` writes; arguments and errors as there."""
     picture = _picture(pixels)
     size = {"size": f"{picture.width}x{picture.height}"}
     record = None if metadata is None else text_chunks({**size, **metadata})
-    return _write(target, lambda file: picture.save(file, "PNG", pnginfo=record))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=record)
+    return buffer.getvalue()
 
 
 def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> Path:

@@ -1,13 +1,14 @@
 """Ways from noise to images, given what a network predicts of the clean image.
 
 ``solver(denoise, x, levels, noise)`` yields one :class:`Step` per transition between neighbouring
-levels, from the noisiest to CLEAN_LEVEL, at which ``denoise`` is never called. Any path
-x = alpha x_0 + sigma eps will do; the first alpha may be 0. Coefficients are float64.
+levels, from the noisiest to CLEAN_LEVEL, at which ``denoise`` is never called; see
+:mod:`mezzotint.stepping`. Any path x = alpha x_0 + sigma eps will do; the first alpha may be 0.
+Coefficients are float64.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,34 +18,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.noise import Level
-
-
-class Denoised(NamedTuple):
-    """A network's x_0, (N, C, H, W) like the noisy images it saw.
-
-    ``fraction``, shaped like it, is v in [0, 1] of 2102.09672, eq. 15, if the variance is learnt.
-    """
-
-    clean: Tensor
-    fraction: Tensor | None = None
-
-
-class Step(NamedTuple):
-    """One transition: the images at the new level and the prediction made at the old one."""
-
-    noisy: Tensor
-    clean: Tensor
-
-
-Denoise = Callable[[Tensor, Level], Denoised]
-Noise = Callable[[int], Tensor]  # step, from 0 -> standard normal numbers shaped like the images
-Solver = Callable[[Denoise, Tensor, Sequence[Level], Noise], Iterator[Step]]
-
-
-def solve(steps: Iterable[Step]) -> Tensor:
-    """Run a solver to its end: the sample, (N, C, H, W). There is at least one step."""
-    last = deque(steps, maxlen=1).pop()
-    return last.noisy
+from mezzotint.stepping import Ask, Noise, Solver, Step, Walk
 
 
 def transition_variance(old: Level, new: Level) -> float:
@@ -70,15 +44,14 @@ def learned_variance(fraction: Tensor, old: Level, new: Level) -> Tensor:
     return torch.exp(fraction * large + (1 - fraction) * small)
 
 
-def ancestral(
-    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise, large: bool = False
-) -> Iterator[Step]:
+@Solver
+def ancestral(x: Tensor, levels: Sequence[Level], noise: Noise, large: bool = False) -> Walk:
     """Draw from q(x_s | x_t, x_0) at the predicted x_0 (2006.11239, algorithm 2), any stride.
 
     The variance is beta', ``large``, or what the network learnt, or beta~; 0 at the last step.
     """
     for step, (old, new) in enumerate(pairwise(levels)):
-        clean, fraction = denoise(x, old)
+        clean, fraction = yield Ask(x, old)
         x = posterior_mean(clean, x, old, new)
         if new.sigma > 0:
             x = x + _deviation(None if large else fraction, old, new, large) * noise(step)
@@ -100,15 +73,14 @@ def ddim_step(x: Tensor, clean: Tensor, old: Level, new: Level) -> Tensor:
     return ratio * x + (new.alpha - ratio * old.alpha) * clean
 
 
-def ddim(
-    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise, eta: float = 0.0
-) -> Iterator[Step]:
+@Solver
+def ddim(x: Tensor, levels: Sequence[Level], noise: Noise, eta: float = 0.0) -> Walk:
     """DDIM: Euler's method on the flow at eta 0, ancestral at eta 1 (2010.02502, eq. 12 and 16).
 
     eps is derived anew from the predicted x_0, so that clipping x_0 moves it as well.
     """
     for step, (old, new) in enumerate(pairwise(levels)):
-        clean = denoise(x, old).clean
+        clean = (yield Ask(x, old)).clean
         variance = eta**2 * posterior_variance(old, new)
         kept = new._replace(sigma=math.sqrt(max(0.0, new.sigma**2 - variance)))
         x = ddim_step(x, clean, old, kept)
@@ -117,15 +89,14 @@ def ddim(
         yield Step(x, clean)
 
 
-def consistency(
-    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise
-) -> Iterator[Step]:
+@Solver
+def consistency(x: Tensor, levels: Sequence[Level], noise: Noise) -> Walk:
     """Predict x_0, put fresh noise on it, predict again (2303.01469, algorithm 1).
 
     For models whose prediction at any level is a sample already.
     """
     for step, (old, new) in enumerate(pairwise(levels)):
-        clean = denoise(x, old).clean
+        clean = (yield Ask(x, old)).clean
         x = new.alpha * clean + new.sigma * noise(step) if new.sigma > 0 else clean
         yield Step(x, clean)
 
@@ -136,14 +107,15 @@ def log_snr(level: Level) -> float:
         return float(np.log(level.alpha) - np.log(level.sigma))
 
 
-def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Step]:
+@Solver
+def dpmpp_2m(x: Tensor, levels: Sequence[Level], noise: Noise) -> Walk:
     """DPM-Solver++(2M), midpoint form (2211.01095, algorithm 2).
 
     First order without a finite lambda to look back to, and at the last step, to sigma 0.
     """
     before: Tensor | None = None
     for step, (old, new) in enumerate(pairwise(levels)):
-        clean = ahead = denoise(x, old).clean
+        clean = ahead = (yield Ask(x, old)).clean
         if before is not None and new.sigma > 0:
             ahead = clean + midpoint_weight(levels[step - 1], old, new) * (clean - before)
         x, before = ddim_step(x, ahead, old, new), clean
@@ -159,9 +131,8 @@ def midpoint_weight(older: Level, old: Level, new: Level) -> float:
 _Point = tuple[float, Tensor]  # lambda and the x_0 predicted there
 
 
-def unipc(
-    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise, order: int = 2
-) -> Iterator[Step]:
+@Solver
+def unipc(x: Tensor, levels: Sequence[Level], noise: Noise, order: int = 2) -> Walk:
     """UniPC of x_0 with B(h) = e^h - 1, one evaluation a step (2302.04867, section 3).
 
     The prediction at a new point first corrects that point and then starts the next step. The
@@ -169,7 +140,7 @@ def unipc(
     """
     start, used, points = x, 1, deque[_Point](maxlen=order)
     for step, (old, new) in enumerate(pairwise(levels)):
-        where, clean = log_snr(old), denoise(x, old).clean
+        where, clean = log_snr(old), (yield Ask(x, old)).clean
         if points:
             ahead = bh2_clean([*points][:used], where, clean)
             start = ddim_step(start, ahead, levels[step - 1], old)
@@ -234,14 +205,16 @@ def move(x: Tensor, direction: Tensor, old: Axis, new: Axis) -> Tensor:
     return new.scale * (x / old.scale + (new.time - old.time) * direction)
 
 
-def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Step]:
+@Solver
+def heun(x: Tensor, levels: Sequence[Level], noise: Noise) -> Walk:
     """Heun's second-order steps, two evaluations each; the last is Euler's (2206.00364, alg. 1)."""
     places = axes(levels)
     for step, (old, new) in enumerate(pairwise(levels)):
-        clean = denoise(x, old).clean
+        clean = (yield Ask(x, old)).clean
         start, x = x, ddim_step(x, clean, old, new)
         if new.sigma > 0:
-            ends = slope(x, denoise(x, new).clean, places[step + 1])
+            arrived = (yield Ask(x, new)).clean
+            ends = slope(x, arrived, places[step + 1])
             mean = (slope(start, clean, places[step]) + ends) / 2
             x = move(start, mean, places[step], places[step + 1])
         yield Step(x, clean)
@@ -250,14 +223,15 @@ def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> 
 ADAMS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -4 / 3, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -3 / 8))
 
 
-def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) -> Iterator[Step]:
+@Solver
+def ipndm(x: Tensor, levels: Sequence[Level], noise: Noise) -> Walk:
     """Adams-Bashforth up to order four on the slope (2202.09778, eq. 12; iPNDM of 2204.13902).
 
     The coefficients are those of equal steps, as published: on others the method is second order.
     """
     slopes: deque[Tensor] = deque(maxlen=len(ADAMS))
     for level, (old, new) in zip(levels, pairwise(axes(levels))):
-        clean = denoise(x, level).clean
+        clean = (yield Ask(x, level)).clean
         slopes.appendleft(slope(x, clean, old))
         terms = [weight * each for weight, each in zip(ADAMS[len(slopes) - 1], slopes)]
         x = move(x, torch.stack(terms).sum(0), old, new)
@@ -266,12 +240,12 @@ def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Noise) ->
 
 SOLVERS: dict[str, Solver] = {
     "ddpm": ancestral,
-    "ddpm-large": partial(ancestral, large=True),
+    "ddpm-large": Solver(partial(ancestral.asking, large=True)),
     "ddim": ddim,
     "euler": ddim,
     "dpmpp-2m": dpmpp_2m,
     "unipc": unipc,
-    "unipc-3": partial(unipc, order=3),
+    "unipc-3": Solver(partial(unipc.asking, order=3)),
     "heun": heun,
     "ipndm": ipndm,
     "consistency": consistency,

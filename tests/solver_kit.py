@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mezzotint.noise import BETAS, CLEAN_LEVEL, Exploding, Flow, Level, Table, alphas_cumprod
-from mezzotint.solvers import Denoised
+from mezzotint.stepping import Denoised
 
 
 def table(schedule="linear", steps=1000):

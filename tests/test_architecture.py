@@ -44,7 +44,7 @@ TABLE = {
     "numbers": Group(
         1.0,
         "corruptions likelihoods similarity training.averaging training.profiles guidance noise"
-        " predictions solvers adversarial augmentations variational",
+        " predictions solvers stepping adversarial augmentations variational",
         open=True,
     ),
     "text": Group(1.0, "text text.*", open=True),
@@ -93,6 +93,7 @@ TABLE = {
     "reporting": Group(4.2, "reporting reporting.*", open=True),
     # 5 and 6: what a user calls
     "api": Group(5.0, "api api.*", open=True),
+    "serving": Group(5.5, "serving serving.*", open=True),
     "console": Group(6.0, "console"),
     "arguments": Group(6.0, "arguments"),
     "commands": Group(6.0, "commands"),

@@ -102,10 +102,11 @@ def test_guidance_costs_two_rows_and_weight_one_costs_one():
     assert network.calls == [16] * 3
     network.calls.clear()
     model.sample(range(16), label="a", guidance=3, steps=3)
-    assert network.calls == [32] * 3
+    assert network.calls == [16, 16] * 3
     network.calls.clear()
     model.sample(range(16), label="a", guidance=3, steps=3, guidance_high=1.0)
-    assert sorted(set(network.calls)) == [16, 32]
+    assert set(network.calls) == {16}
+    assert 3 < len(network.calls) < 6  # some steps are guided, some are not
 
 
 def test_labels_are_hidden_at_the_asked_rate():
@@ -220,7 +221,7 @@ def test_the_first_step_of_a_flow_is_guided_too():
     network = Counting()
     model = Diffusion(**TINY, classes=("a", "b"), network=network)
     model.sample([0], label="a", guidance=2, steps=1)
-    assert network.calls == [32]
+    assert network.calls == [16, 16]
 
 
 @pytest.mark.parametrize(("side", "patch"), [(16, 1), (28, 2), (32, 2), (64, 4), (100, 8)])

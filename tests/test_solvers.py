@@ -26,14 +26,13 @@ from mezzotint.guidance import clip_static, guide, rescale_guidance, threshold_d
 from mezzotint.noise import CLEAN_LEVEL, Exploding, Flow, Level, Table, rescale_zero_terminal_snr
 from mezzotint.solvers import (
     SOLVERS,
-    Denoised,
     ddim,
     learned_variance,
     posterior_mean,
     posterior_variance,
-    solve,
     transition_variance,
 )
+from mezzotint.stepping import Denoised, solve
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"

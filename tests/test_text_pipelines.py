@@ -20,7 +20,7 @@ from mezzotint.families.kl_vae import KLVAE
 from mezzotint.nets.text_unet import TextUNet, heads
 from mezzotint.runs.text_pipelines import write_text_pipeline
 from mezzotint.seeds import BatchNoise, ImageNoise
-from mezzotint.solvers import solve
+from mezzotint.stepping import solve
 from mezzotint.text.tokenizer import CaptionTokenizer, train
 
 PROMPTS = ["a red circle", "a blue square above a zyzzyva 🟥", "", "word " * 300]

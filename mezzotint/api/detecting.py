@@ -1,8 +1,10 @@
 """Find bad images with a model that was trained on good ones."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mezzotint import detection
@@ -71,6 +73,42 @@ def detect(
     found = replace(found, pictures=drawing.draw(found, pixels, folder))
     detection.write(found, folder)
     return found
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model made ready to score images one by one.
+
+    Attributes:
+        family: the model.
+        scorer: its parts and their scales.
+        held_out: (m,) scores of good images it was not trained on.
+        heat: values of the maps where heat begins and where it is at its strongest.
+        score: name of the score.
+    """
+
+    family: Family
+    scorer: detection.Scorer
+    held_out: NDArray[np.float64]
+    heat: tuple[float, float]
+    score: str
+
+
+def open_detector(model: str | Path, score: str | None = None) -> Detector:
+    """A detector of a run, calibrated on the good images it held out.
+
+    Raises:
+        MezzotintError: as :func:`detect`.
+    """
+    show, family = Silent(), open_model(model)
+    network = open_network(family, OWN)
+    name, parts = detection.parts_of(family, score, network is not None, False)
+    goods = detection.share_out(*good_sides(model, family, None, show))
+    ground = detection.Ground(family, network or (lambda images: []), goods.fitting)
+    scorer = detection.Scorer(ground, parts, goods.scaling, show)
+    found = scorer.score(goods.calibrating, show)
+    heat = drawing.heat_range(found.maps) if found.maps is not None else (0.0, 1.0)
+    return Detector(family, scorer, found.scores, heat, name)
 
 
 def detection_table(found: Detection) -> str:

@@ -219,6 +219,22 @@ def label_names(family: Family, seeds: Sequence[int], label: Any) -> list[str | 
     return [None if number < 0 else classes[number] for number in numbers]
 
 
+def picture_record(
+    family: Family, seed: int, index: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the file of image ``index`` of a sample says of how it was made.
+
+    Args:
+        family: the model.
+        seed: of the sample; the image has the seed ``seed + index``.
+        index: of the image.
+        options: of the sample.
+    """
+    names = label_names(family, [seed + index], options.get("label"))
+    own = {"seed": seed + index, "index": index, "label": names[0] if names else None}
+    return {"model": family.kind, "seed": seed, **recorded(options), **own}
+
+
 def recorded(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as a picture's record can hold them: tensors and functions are left out."""
     plain = (str, int, float, bool)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mezzotint.noise import Level, Levels, Process
 from mezzotint.seeds import Draws
+from mezzotint.stepping import Denoised
 
 
 @runtime_checkable
@@ -77,6 +78,21 @@ class Labels(Protocol):
 
     def labels_of(self, seeds: Sequence[int], label: Any = None) -> list[int] | None:
         """The class number of each seed's image, -1 for none; None without classes."""
+        ...
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """Makes each image by a walk of its own that may share forward passes with others."""
+
+    config: Any
+
+    def looking(self, seed: int, label: Any = None, **settings: Any) -> Any:
+        """The walk of one seed's image, for :mod:`mezzotint.families.walking`."""
+        ...
+
+    def seen(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Denoised:
+        """Clean images (N, C, H, W) seen behind noisy ones, each at a level of its own."""
         ...
 
 

@@ -34,15 +34,15 @@ from mezzotint.families.diffusing import (
     table_of,
 )
 from mezzotint.families.groups import Told
-from mezzotint.families.guiding import guided
+from mezzotint.families.guiding import guided_at
 from mezzotint.families.objectives import CEILING, OBJECTIVES, errors
 from mezzotint.families.teaching import Lesson
-from mezzotint.families.walking import walk
+from mezzotint.families.walking import Looking, looking, walk
 from mezzotint.noise import Level, Levels, slerp, spread_level
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
-from mezzotint.solvers import Denoised, Step, solve
+from mezzotint.stepping import Denoised, Step, solve
 from mezzotint.variational import Posteriors
 
 ROWS = 16
@@ -132,15 +132,17 @@ class Diffusion(Family):
     def guided(
         self, noisy: Tensor, level: Level, told: Tensor | None, config: DiffusionConfig
     ) -> Denoised:
-        """u + w (c - u) from one forward pass of both; one plain pass where w = 1."""
-        ratio = level.sigma / max(level.alpha, 1e-6)
-        inside = config.guidance_low < ratio <= config.guidance_high
-        levels = spread_level(level, noisy)
-        return (
-            guided(self.seen, noisy, levels, told, config)
-            if inside
-            else self.seen(noisy, levels, told)
-        )
+        """u + w (c - u); one plain pass where w = 1."""
+        return guided_at(self.seen, noisy, level, told, config)
+
+    def looking(self, seed: int, label: Label = None, **settings: Any) -> Looking:
+        """The walk of one seed's image of :meth:`sample`, for :func:`walking.looked`."""
+        conditions = self._conditions([seed], label).part([0], self.device)
+        return looking(override(self.config, settings), ImageNoise([seed], self.device), conditions)
+
+    def _conditions(self, seeds: list[int], label: Label, *pictures: Any) -> Conditions:
+        told = self.told.asked(seeds, self.labels_of(seeds, label), *pictures[:1])
+        return make_conditions(self.shape, told, len(seeds), *pictures)
 
     def trajectory(
         self,
@@ -191,8 +193,7 @@ class Diffusion(Family):
             UsageError: no seeds, an unknown label, a mask or strength without an image.
         """
         numbers = require_seeds(seeds)
-        told = self.told.asked(numbers, self.labels_of(numbers, label), image)
-        conditions = make_conditions(self.shape, told, len(numbers), image, mask, strength)
+        conditions = self._conditions(numbers, label, image, mask, strength)
         rows = ROWS if self.device.type == "cpu" else max(1, batch)
         parts = list(fixed_parts(len(numbers), rows))
         steps = conditions.steps(int(settings.get("steps", self.config.steps)))
@@ -262,8 +263,7 @@ class Diffusion(Family):
         :meth:`sample`.
         """
         numbers = require_seeds(seeds)
-        told = self.told.asked(numbers, self.labels_of(numbers, label), image)
-        conditions = make_conditions(self.shape, told, len(numbers), image, mask, strength)
+        conditions = self._conditions(numbers, label, image, mask, strength)
         walk = self.trajectory(
             ImageNoise(numbers, self.device),
             conditions.part(range(len(numbers)), self.device),
@@ -286,10 +286,10 @@ class Diffusion(Family):
         ends = ImageNoise([first, second], self.device).randn(*self.shape)
         shares = torch.linspace(0, 1, count, device=self.device).view(-1, 1, 1, 1)
         starts = slerp(ends[:1], ends[1:], shares)
-        told = self.told.asked([first] * count, self.labels_of([first] * count, label))
+        whole = self._conditions([first] * count, label)
         made = []
         for part in fixed_parts(count, ROWS):
-            conditions = make_conditions(self.shape, told, count).part(part, self.device)
+            conditions = whole.part(part, self.device)
             noise = ImageNoise([first] * len(part), self.device, "interpolate")
             walk = self.trajectory(noise, conditions, starts[part], **settings)
             made.append(solve(walk).clamp(-1, 1).cpu())

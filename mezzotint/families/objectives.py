@@ -12,7 +12,7 @@ from mezzotint.families.guiding import guided
 from mezzotint.guidance import CLIPS
 from mezzotint.noise import Levels, Process, q_sample
 from mezzotint.predictions import Prediction, min_snr_weight
-from mezzotint.solvers import Denoised
+from mezzotint.stepping import Denoised
 from mezzotint.variational import Posteriors
 
 BOUND_SHARE = 0.001  # lambda of 2102.09672, section 3.1

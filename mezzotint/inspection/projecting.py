@@ -1,6 +1,7 @@
 """Latents laid out in a plane: the table below has every way."""
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,7 +87,9 @@ def by_umap(rows: Points) -> Map:
     """
     if not has_umap():
         raise MissingExtraError("umap-learn", "umap")
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # of its neural variant, which wants more
+        import umap
 
     near = min(NEIGHBOURS, len(rows) - 1)
     narrow = principal_components(rows, NARROW).points

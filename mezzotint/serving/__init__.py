@@ -1,0 +1,1 @@
+"""One server for all models: an HTTP interface, a page, and workers that hold the models."""
