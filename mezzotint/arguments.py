@@ -116,11 +116,11 @@ class Export:
 
 @dataclass(frozen=True)
 class Serve:
-    """Put models behind an HTTP port, with a page to train, look and compare.
+    """Put models behind an HTTP port that the openai client can talk to.
 
     For example: mezzotint serve runs/
 
-    The address of the page is printed; POST /v1/images/generations takes the openai client.
+    The address is printed; docs/serving.md and /openapi.json say what can be asked there.
     """
 
     runs: Annotated[Positional[Path], arg(metavar="RUNS")]
@@ -133,7 +133,5 @@ class Serve:
     """What callers have to know, 32 letters or more; by default MEZZOTINT_TOKEN."""
     names: tuple[str, ...] = ()
     """Host names the server is reached by besides its address."""
-    data: tuple[Path, ...] = ()
-    """Folders of images that the page may train on."""
     device: str | None = None
     """cpu, cuda:0, ...; by default every GPU, or the CPU."""

@@ -179,14 +179,15 @@ def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:
     np.savez(images, images=whole.pixels[:300])
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(images), str(out)])
     try:
-        _await(lambda: len(list((out / "vae" / "checkpoints").glob("*/COMPLETE"))) >= 2, child)
+        _await(lambda: len(list((out / "vae" / "checkpoints").glob("[0-9]*/COMPLETE"))) >= 2, child)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert not (out / "vae" / "model").exists()
     assert not (out / "report.html").exists()
     first = (out / "autoencoder" / "model" / "model.safetensors").read_bytes()
-    seen = max(int(path.name) for path in (out / "vae" / "checkpoints").iterdir())
+    complete = (out / "vae" / "checkpoints").glob("[0-9]*/COMPLETE")
+    seen = max(int(path.parent.name) for path in complete)
     lines = Lines()
     found = mz.compare(
         images, (), ("autoencoder", "vae"), 4, out, 0, "pixels", progress=lines, **OPTIONS

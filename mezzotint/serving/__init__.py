@@ -1,1 +1,1 @@
-"""One server for all models: an HTTP interface, a page, and workers that hold the models."""
+"""One server for all models: an HTTP interface and workers that hold the models."""

@@ -24,7 +24,7 @@ from mezzotint.serving.settings import Settings
 OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 LOGIN = "/login"
 COOKIE = "mezzotint"
-UPLOADS = ("/v1/reconstruct", "/v1/encode", "/v1/anomaly", "/api/datasets")
+UPLOADS = ("/v1/reconstruct", "/v1/encode", "/v1/anomaly")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -123,7 +123,7 @@ class Guard:
         if not self.link_key or not _same(words.get("key", [""])[0], self.link_key):
             raise Refusal(401, "this link was used or is not the server's", code="unauthorized")
         self.link_key = ""
-        response = RedirectResponse("/", status_code=303)
+        response = RedirectResponse("/openapi.json", status_code=303)
         response.set_cookie(COOKIE, self._session, httponly=True, samesite="strict", path="/")
         return response
 

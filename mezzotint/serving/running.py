@@ -110,11 +110,14 @@ def serve(settings: Settings) -> int:
 
 
 def greeting(settings: Settings, port: int, key: str) -> str:
-    """What is printed: where the page is, once with the link that lets a browser in."""
+    """What is printed: where the server is, once with the link that lets a browser in."""
     named = "localhost" if is_loopback(settings.host) else settings.host
     shown = f"[{named}]" if ":" in named else named
     place = f"http://{shown}:{port}/"
-    return f"page: {place}" if settings.token is None else f"page: {place}login?key={key}"
+    tell = f"what can be asked: {place}openapi.json"
+    if settings.token is None:
+        return f"server: {place}v1; {tell}"
+    return f"server: {place}v1; {tell}; a browser enters once by {place}login?key={key}"
 
 
 def _bind(settings: Settings) -> socket.socket:

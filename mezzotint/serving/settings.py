@@ -22,7 +22,6 @@ class Settings:
         host, port: where it listens; port 0 takes a free one.
         token: what a caller has to know; None asks nothing, on loopback only.
         names: host names besides the address that requests may be made to.
-        data: folders of images that runs may be trained on from the page.
         device: where models work; None takes what there is.
         limits: see :class:`Limits`.
 
@@ -36,7 +35,6 @@ class Settings:
     port: int = 8000
     token: str | None = None
     names: tuple[str, ...] = ()
-    data: tuple[Path, ...] = ()
     device: str | None = None
     limits: Limits = field(default_factory=Limits)
 
