@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import mezzotint as mz
 from mezzotint.errors import UsageError
 from mezzotint.evaluation import Evaluation, Subject, measure
 from mezzotint.evaluation.costs import peak_memory
+from mezzotint.evaluation.remembering import Numbers, remembered
 from mezzotint.evaluation.sets import ALL
 from mezzotint.evaluation.table import tabulated
 from mezzotint.families.base import Family
@@ -234,3 +236,24 @@ def test_peak_memory_is_that_of_the_process() -> None:
     held = np.ones(memory // 8 + (8 << 20))  # 64 MiB more than ever before
     assert peak_memory(torch.device("cpu"))[0] > memory + (32 << 20)
     assert (where, held.size > 0) == ("whole process", True)
+
+
+def test_numbers_are_remembered_by_what_they_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEZZOTINT_HOME", str(tmp_path))
+    sets, calls = np.arange(6, dtype=np.float32).reshape(3, 2), []
+
+    def compute() -> Numbers:
+        calls.append(1)
+        return {"pi": (0.1 + 0.2, -1e-300)}
+
+    first = remembered("sum", compute, sets)
+    assert remembered("sum", compute, sets) == first == {"pi": (0.1 + 0.2, -1e-300)}
+    assert len(calls) == 1
+    for name, other in (("sum", sets.T), ("sum", sets + 1), ("other", sets)):
+        remembered(name, compute, other)
+    assert len(calls) == 4
+    for file in tmp_path.glob("numbers/*"):
+        file.write_bytes(b"[]")
+    assert remembered("sum", compute, sets) == first

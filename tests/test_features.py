@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import mezzotint as mz
 from mezzotint.errors import DataError, MissingExtraError, UsageError
 from mezzotint.features import judging, pretrained, table
 from mezzotint.features.extractor import Extractor, classify, extract, levels, resized, rgb
-from mezzotint.features.table import EXTRACTORS, open_extractor, reference_features
+from mezzotint.features.table import EXTRACTORS, kept_features, open_extractor
 from mezzotint.nets.effnet_lite import EfficientNetLite0
 from mezzotint.progress import Silent
 
@@ -117,7 +118,7 @@ def test_large_images_are_seen_smaller(home: Path, quick: None) -> None:
     assert extract(extractor, held_out(shapes)[:3], SHOW).shape == (3, 64)
 
 
-def test_reference_features_are_kept_by_content(digits: mz.Images, home: Path) -> None:
+def test_kept_features_are_kept_by_content(digits: mz.Images, home: Path) -> None:
     calls = []
 
     def look(pixels: np.ndarray) -> torch.Tensor:
@@ -126,17 +127,29 @@ def test_reference_features_are_kept_by_content(digits: mz.Images, home: Path) -
 
     extractor = Extractor("pixels", "0" * 64, "none", look)
     pixels = held_out(digits)[:20]
-    first = reference_features(extractor, pixels, SHOW, "")
-    assert np.array_equal(reference_features(extractor, pixels, SHOW, ""), first)
+    first = kept_features(extractor, pixels, SHOW, "")
+    assert np.array_equal(kept_features(extractor, pixels, SHOW, ""), first)
     assert calls == [20]
     changed = pixels.copy()
     changed[0, 0, 0] ^= 1
-    reference_features(extractor, changed, SHOW, "")
-    reference_features(replace(extractor, sha256="1" * 64), pixels, SHOW, "")
+    kept_features(extractor, changed, SHOW, "")
+    kept_features(replace(extractor, sha256="1" * 64), pixels, SHOW, "")
     assert calls == [20, 20, 20]
     for file in home.glob("features/*"):
         file.write_bytes(b"damaged")
-    assert np.array_equal(reference_features(extractor, pixels, SHOW, ""), first)
+    assert np.array_equal(kept_features(extractor, pixels, SHOW, ""), first)
+
+
+def test_the_cache_of_features_keeps_the_newest(
+    digits: mz.Images, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = open_extractor("pixels", digits, SHOW)
+    kept_features(extractor, held_out(digits)[:20], SHOW, "")
+    (first,) = home.glob("features/*.safetensors")
+    os.utime(first, (0, 0))
+    monkeypatch.setattr(table, "MOST_KEPT", first.stat().st_size)
+    kept_features(extractor, held_out(digits)[20:40], SHOW, "")
+    assert [file != first for file in home.glob("features/*")] == [True]
 
 
 def test_an_unknown_name_gets_its_neighbour(digits: mz.Images) -> None:

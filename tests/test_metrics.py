@@ -191,6 +191,14 @@ def test_frechets_influences_are_its_derivatives() -> None:
     assert frechet_estimate(first, second).error == pytest.approx(variance**0.5, rel=0.02)
 
 
+def test_frechets_interval_knows_points_that_fill_a_plane_only() -> None:
+    """Turned into more axes than there are points, the number and its error stay."""
+    flat = cloud(9, 60, 4), 1.5 * cloud(10, 50, 4)
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((80, 80)))[0][:4]
+    turned = frechet_estimate(flat[0] @ turn, flat[1] @ turn)
+    assert turned[:2] == pytest.approx(frechet_estimate(*flat)[:2], rel=1e-9)
+
+
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.4, 0.8)])
 def test_intervals_cover_the_truth_at_their_rate(shift: float, scale: float) -> None:
     """200 draws; 95% promised, 90% is four standard errors below; the truth is the mean."""

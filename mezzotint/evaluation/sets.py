@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mezzotint.evaluation.likeness import reconstructed
+from mezzotint.evaluation.remembering import Numbers, remembered
 from mezzotint.evaluation.subject import BATCH, FEWEST, Subject
 from mezzotint.evaluation.values import Evaluation, Value, estimated, mean_value
 from mezzotint.features.extractor import Features, Pixels, classify
@@ -59,7 +60,9 @@ SHARES = {
     "density": "1 for real images",
     "coverage": "of real ones near a sample",
 }
-ALL = (*COMPARISONS, *SHARES, "memorisation", "copied")
+COPYING = (("memorisation", "of held-out distance", 1.0), ("copied", "of the samples", 0.01))
+UNITS = {name: each.unit for name, each in COMPARISONS.items()} | SHARES
+ALL = (*UNITS, *(name for name, _, _ in COPYING))
 
 
 def sample_values(subject: Subject) -> Evaluation:
@@ -84,17 +87,27 @@ def sample_values(subject: Subject) -> Evaluation:
 def _compared(subject: Subject, made: Features, real: Features) -> Evaluation:
     """Each comparison, with the same of training images beside it."""
     other = subject.seen[: len(real)] if len(subject.train) >= len(real) else None
+    found = remembered("samples", lambda: _estimates(real, made), real, made)
+    floors: Numbers = {}
+    if other is not None:
+        floors = remembered("floors", lambda: _floors(real, other), real, other)
     values = {}
-    for name, (estimate, plain, unit) in COMPARISONS.items():
-        floor = None if other is None else plain(real, other)
-        values[name] = _value(subject, estimate(real, made), len(made), unit, floor)
+    for name, numbers in found.items():
+        floor = floors[name][0] if floors else None
+        values[name] = _value(subject, Estimate(*numbers), len(made), UNITS[name], floor)
     if subject.extractor.published:
         values["frechet"] = replace(values["frechet"], unit="FID")
-    floors = None if other is None else prdc(real, other)._asdict()
-    for name, share in prdc_estimate(real, made)._asdict().items():
-        floor = None if floors is None else floors[name]
-        values[name] = _value(subject, share, len(made), SHARES[name], floor)
     return Evaluation(values)
+
+
+def _estimates(real: Features, made: Features) -> Numbers:
+    found = {name: each.estimate(real, made) for name, each in COMPARISONS.items()}
+    return found | prdc_estimate(real, made)._asdict()
+
+
+def _floors(real: Features, other: Features) -> Numbers:
+    found = {name: each.plain(real, other) for name, each in COMPARISONS.items()}
+    return {name: (share,) for name, share in (found | prdc(real, other)._asdict()).items()}
 
 
 def _value(
@@ -107,22 +120,28 @@ def _value(
 
 def _copying(subject: Subject, made: Features, real: Features) -> Evaluation:
     """Distances to the training images, with held-out images as the control."""
-    names = ("memorisation", "copied")
+    names = [name for name, _, _ in COPYING]
     if len(subject.train) < FEWEST:
         why = "needs the training images: name the data that the model was trained on"
         return Evaluation({}, dict.fromkeys(names, why))
+    sets = made, subject.seen, real
     try:
-        found = memorisation(made, subject.seen, real)
+        found = remembered("copying", lambda: _memories(*sets), *sets)
     except ValueError:
         why = "every held-out image is also a training image: mezzotint data check says which"
         return Evaluation({}, dict.fromkeys(names, why))
     note = f"nearest of {len(subject.seen):,} of {len(subject.train):,} training images"
-    return Evaluation({
-        "memorisation": _value(
-            subject, found.ratio, len(made), "of held-out distance", 1.0, note
-        ),
-        "copied": _value(subject, found.copied, len(made), "of the samples", 0.01, note),
-    })  # fmt: skip
+    return Evaluation(
+        {
+            name: _value(subject, Estimate(*found[name]), len(made), unit, floor, note)
+            for name, unit, floor in COPYING
+        }
+    )
+
+
+def _memories(made: Features, seen: Features, real: Features) -> Numbers:
+    found = memorisation(made, seen, real)
+    return {"memorisation": found.ratio, "copied": found.copied}
 
 
 def _classes(subject: Subject, made: Pixels) -> Evaluation:

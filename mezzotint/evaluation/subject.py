@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
-from mezzotint.features.extractor import Extractor, Features, Pixels, extract
-from mezzotint.features.table import open_extractor, reference_features
+from mezzotint.features.extractor import Extractor, Features, Pixels
+from mezzotint.features.table import kept_features, open_extractor
 from mezzotint.images import to_uint8
 from mezzotint.progress import Progress
 from mezzotint.seeds import image_seeds
@@ -81,14 +81,12 @@ class Subject:
     @cached_property
     def real(self) -> Features:
         """Features of the held-out images."""
-        return reference_features(self.extractor, self.pixels, self.show, "of held-out images")
+        return kept_features(self.extractor, self.pixels, self.show, "of held-out images")
 
     @cached_property
     def seen(self) -> Features:
         """Features of the training images."""
-        return reference_features(
-            self.extractor, self.train_pixels, self.show, "of training images"
-        )
+        return kept_features(self.extractor, self.train_pixels, self.show, "of training images")
 
     @property
     def wanted(self) -> int:
@@ -124,7 +122,7 @@ class Subject:
 
     def look(self, pixels: Pixels, note: str) -> Features:
         """Features of made images."""
-        return extract(self.extractor, pixels, self.show, note)
+        return kept_features(self.extractor, pixels, self.show, note)
 
 
 def held_out_drawn(held_out: Images, limit: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from mezzotint.storage.files import make_folder, replace_bytes
 from mezzotint.storage.weights import load_tensors
 
 PIXELS_SIDE = 16
+MOST_KEPT = 2 << 30
 Opener = Callable[[Images, Progress], Extractor]
 
 
@@ -73,8 +75,10 @@ def open_extractor(name: str, images: Images, show: Progress) -> Extractor:
     return EXTRACTORS[name](images, show)
 
 
-def reference_features(extractor: Extractor, pixels: Pixels, show: Progress, note: str) -> Features:
-    """Features of real images, kept in the cache by the hashes of the extractor and the pixels.
+def kept_features(extractor: Extractor, pixels: Pixels, show: Progress, note: str) -> Features:
+    """Features of images, kept in the cache by the hashes of the extractor and the pixels.
+
+    The cache of features keeps the newest ``MOST_KEPT`` bytes.
 
     Raises:
         StorageError, CannotCreateError: the cache cannot be written.
@@ -90,4 +94,24 @@ def reference_features(extractor: Extractor, pixels: Pixels, show: Progress, not
     found = extract(extractor, pixels, show, note)
     make_folder(file.parent)
     replace_bytes(file, save({"features": torch.from_numpy(found)}))
+    _make_room(file.parent)
     return found
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the oldest files until no more than ``MOST_KEPT`` bytes are left."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: -_age(file)[0])
+    held = 0
+    for file in files:
+        held += _age(file)[1]
+        if held > MOST_KEPT:
+            file.unlink(missing_ok=True)
+
+
+def _age(file: Path) -> tuple[float, int]:
+    """When a file was written and its bytes; nothing of one that another process removed."""
+    try:
+        told = file.stat()
+    except FileNotFoundError:
+        return 0.0, 0
+    return told.st_mtime, told.st_size

@@ -1,5 +1,6 @@
 """Distances between two sets of feature vectors."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -59,28 +60,37 @@ def frechet_estimate(first: ArrayLike, second: ArrayLike) -> Estimate:
         ValueError: as :func:`frechet`.
     """
     one, two = pair(first, second, 2)
-    spread = (
-        influence_error(_influences(one, two)) ** 2 + influence_error(_influences(two, one)) ** 2
-    )
-    found = estimate(frechet(one, two), float(np.sqrt(spread)))
+    value, influences = _value_and_influences(one, two)
+    error = math.hypot(*(influence_error(part) for part in influences))
+    found = estimate(value, error)
     return found._replace(low=max(found.low, 0.0))
 
 
-def _influences(rows: Points, others: Points) -> Points:
-    """First-order effect of each of ``rows`` on the Frechet distance to ``others``: (N,).
+def _value_and_influences(one: Points, two: Points) -> tuple[float, tuple[Points, Points]]:
+    """The Frechet distance, and the first-order effect of each point of both sets on it.
 
     The distance changes by 2 (m1 - m2) . dm1 + tr((I - T) dC1), with T the linear part of the
-    optimal transport from one Gaussian to the other, T = C1^(-1/2) (C1^(1/2) C2 C1^(1/2))^(1/2)
-    C1^(-1/2) (Peyre & Cuturi 2019, remark 2.31); a point moves m1 by its offset from it.
+    optimal transport from one Gaussian to the other (Peyre & Cuturi 2019, remark 2.31); a point
+    moves m1 by its offset from it. With R = C1^(1/2) and B = R C2 R, T = R^-1 B^(1/2) R^-1, and
+    the transport back is R B^(-1/2) R on the directions that C2 has: (K K')^(1/2) is
+    K (K' K)^(-1/2) K' for K = C2^(1/2) R. So two spectra serve for everything.
     """
-    (mean, cov), (other_mean, other_cov) = moments(rows), moments(others)
-    offsets = rows - mean
-    root, inverse = _root(cov), _inverse_root(cov)
+    (mean, cov), (other_mean, other_cov) = moments(one), moments(two)
+    root, inverse = _roots(cov)
     values, vectors = np.linalg.eigh(root @ other_cov @ root)
-    whitened = offsets @ (inverse @ vectors)
-    moved = (whitened * whitened) @ _sqrt(values)
-    shifted: Points = 2 * offsets @ (mean - other_mean) + (offsets * offsets).sum(1) - moved
-    return shifted
+    sizes, apart = _sqrt(values), mean - other_mean
+    scales: Points = np.reciprocal(np.where(sizes > 0, sizes, np.inf))
+    total = (apart**2).sum() + np.trace(cov) + np.trace(other_cov) - 2 * sizes.sum()
+    there = _moved(one - mean, inverse @ vectors, sizes, 2 * apart)
+    back = _moved(two - other_mean, root @ vectors, scales, -2 * apart)
+    return max(0.0, float(total)), (there, back)
+
+
+def _moved(offsets: Points, basis: Points, weights: Points, slope: Points) -> Points:
+    """slope . o + o' (I - T) o of each offset, where T = basis diag(weights) basis': (N,)."""
+    turned = offsets @ basis
+    moved: Points = offsets @ slope + (offsets * offsets).sum(1) - (turned * turned) @ weights
+    return moved
 
 
 def _factor(covariance: Points) -> Points:
@@ -104,12 +114,12 @@ def _sqrt(eigenvalues: Points) -> Points:
     return roots
 
 
-def _inverse_root(symmetric: Points) -> Points:
-    """C^(-1/2) on the directions that C has."""
+def _roots(symmetric: Points) -> tuple[Points, Points]:
+    """C^(1/2), and C^(-1/2) on the directions that C has."""
     values, vectors = np.linalg.eigh(symmetric)
     present = values > TINY * max(values[-1], 0)
     scales = np.where(present, 1 / np.sqrt(np.where(present, values, 1)), 0)
-    return np.asarray((vectors * scales) @ vectors.T)
+    return (vectors * _sqrt(values)) @ vectors.T, (vectors * scales) @ vectors.T
 
 
 class _Sums(NamedTuple):
