@@ -135,3 +135,54 @@ class Serve:
     """Host names the server is reached by besides its address."""
     device: str | None = None
     """cpu, cuda:0, ...; by default every GPU, or the CPU."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Show a model's version of images it was not trained on.
+
+    A GAN has no encoder: the latents whose image comes nearest are searched for, from several
+    starts.
+    """
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images, or one picture; of a set with a held-out side, those are used."""
+    n: Annotated[int, arg(aliases=["-n"])] = 64
+    """How many at the most."""
+    noise: float | None = None
+    """Damage the images with this strength first: the denoising demonstration."""
+    seed: int = 0
+    """Seed of the search."""
+    steps: int = 200
+    """Steps of the search."""
+    starts: int = 4
+    """Starts of the search; the best end counts."""
+    out: Path = Path("reconstructions.png")
+    """.png: originals above damaged above rebuilt; .npz: arrays; else a folder."""
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Draw what a model has learnt; a diffusion model then samples by the settings found best.
+
+    reconstructions.png, best to worst; of a model with latents: latents.html, a map to explore,
+    latents.png, traversals.png, interpolation.png, outliers.png; for diffusion: losses.png by
+    noise level, schedule.png, solvers.png with every solver and step count from the same seeds; of
+    models that sample: interpolation.png, classes.png; of a GAN also truncation.png,
+    neighbours.png with the training images nearest to samples, diversity.png.
+    """
+
+    model: ModelName
+    """Run or model folder."""
+    data: DataName
+    """Images; of a set with a held-out side, those are used."""
+    out: Path | None = None
+    """Folder of the pictures; by default RUN/inspection."""
+    maps: str | None = None
+    """Maps of the latents: pca, tsne, umap, with commas; by default all that are installed."""
+    points: int = 5000
+    """Images on the maps at the most, up to 20,000; t-SNE takes minutes of so many."""
+    json: bool = False
+    """Print the numbers and the names of the pictures as JSON instead."""

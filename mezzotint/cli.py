@@ -19,7 +19,9 @@ from mezzotint.arguments import (
     Ema,
     Export,
     FamilyName,
+    Inspect,
     ModelName,
+    Reconstruct,
     Serve,
 )
 from mezzotint.console import bug, fail, print_anything, spread_assignments
@@ -37,7 +39,7 @@ class Train:
     """
 
     family: FamilyName
-    """autoencoder, vae or diffusion."""
+    """autoencoder, vae, gan, diffusion or kl-vae."""
     data: DataName
     """digits, shapes, fashion-mnist, a folder, zip, tar, IDX folder, .npy/.npz or hf:OWNER/NAME."""
     out: Path | None = None
@@ -89,6 +91,10 @@ class Sample:
     """Steps of the solver."""
     guidance: float | None = None
     """Classifier-free guidance u + w (c - u): 1 is off, larger keeps closer to the class."""
+    psi: float | None = None
+    """What a GAN's latents are multiplied by: below 1 fewer odd images, less variety."""
+    truncation: float | None = None
+    """Or keep them within so many standard deviations, each in its place; 0: everywhere."""
     start: Annotated[Path | None, arg(name="from", metavar="PICTURE")] = None
     """Start from this picture instead of noise, by --strength, or make parts anew, by --mask."""
     strength: float | None = None
@@ -104,22 +110,6 @@ class Sample:
     """Images at a time; changes no pixel."""
     out: Path = Path("samples.png")
     """.png: a grid; .npz: arrays images, labels, seeds; else a folder with a file an image."""
-
-
-@dataclass(frozen=True)
-class Reconstruct:
-    """Show a model's version of images it was not trained on."""
-
-    model: ModelName
-    """Run or model folder."""
-    data: DataName
-    """Images; of a set with a held-out side, those are used."""
-    n: Annotated[int, arg(aliases=["-n"])] = 64
-    """How many at the most."""
-    noise: float | None = None
-    """Damage the images with this strength first: the denoising demonstration."""
-    out: Path = Path("reconstructions.png")
-    """.png: originals above damaged above rebuilt; .npz: arrays; else a folder."""
 
 
 @dataclass(frozen=True)
@@ -143,29 +133,6 @@ class Evaluate:
     """K of the importance-weighted bound."""
     json: bool = False
     """Print JSON instead of a table."""
-
-
-@dataclass(frozen=True)
-class Inspect:
-    """Draw what a model has learnt; a diffusion model then samples by the settings found best.
-
-    reconstructions.png, best to worst; of a model with latents: latents.html, a map to explore,
-    latents.png, traversals.png, interpolation.png, outliers.png; for diffusion: losses.png by
-    noise level, schedule.png, solvers.png with every solver and step count from the same seeds.
-    """
-
-    model: ModelName
-    """Run or model folder."""
-    data: DataName
-    """Images; of a set with a held-out side, those are used."""
-    out: Path | None = None
-    """Folder of the pictures; by default RUN/inspection."""
-    maps: str | None = None
-    """Maps of the latents: pca, tsne, umap, with commas; by default all that are installed."""
-    points: int = 5000
-    """Images on the maps at the most, up to 20,000; t-SNE takes minutes of so many."""
-    json: bool = False
-    """Print the numbers and the names of the pictures as JSON instead."""
 
 
 @dataclass(frozen=True)

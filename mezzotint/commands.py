@@ -57,6 +57,7 @@ def sample(command: "cli.Sample") -> int:
 
     named = {"image": command.start, "mask": command.mask, "strength": command.strength}
     named |= {key: getattr(command, key) for key in ("label", "solver", "steps", "guidance")}
+    named |= {key: getattr(command, key) for key in ("psi", "truncation")}
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:
@@ -71,11 +72,15 @@ def sample(command: "cli.Sample") -> int:
     return 0
 
 
-def reconstruct(command: "cli.Reconstruct") -> int:
+def reconstruct(command: "arguments.Reconstruct") -> int:
     """Write reconstructions and name the file."""
     from mezzotint import api
 
-    api.reconstruct(command.model, command.data, command.n, command.noise, command.out)
+    search = {name: getattr(command, name) for name in ("seed", "steps", "starts")}
+    with Terminal("reconstructing") as terminal:
+        api.reconstruct(
+            command.model, command.data, command.n, command.noise, command.out, terminal, **search
+        )
     print(f"reconstructions: {command.out}")
     return 0
 
@@ -133,7 +138,7 @@ def detect(command: "arguments.Detect") -> int:
     return 0
 
 
-def inspect(command: "cli.Inspect") -> int:
+def inspect(command: "arguments.Inspect") -> int:
     """Draw, name the pictures and the recommended settings."""
     from mezzotint import api
 

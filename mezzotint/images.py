@@ -13,7 +13,7 @@ from PIL import Image
 
 from mezzotint.errors import CannotCreateError, DataError, MissingInputError
 from mezzotint.imaging.decode import Unreadable, decode, fit
-from mezzotint.imaging.grids import grid, rows_grid
+from mezzotint.imaging.grids import grid, headed, rows_grid
 from mezzotint.imaging.provenance import read_provenance, text_chunks
 from mezzotint.storage.files import make_folder, replace_bytes
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "grid",
+    "headed",
     "png_bytes",
     "read_image",
     "read_provenance",

@@ -62,7 +62,8 @@ TABLE = {
     "shared": Group(
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
-        " families.groups families.contending families.kl_coding families.teaching",
+        " families.groups families.contending families.inverting families.kl_coding"
+        " families.teaching",
     ),
     "shared walks": Group(2.15, "families.guiding families.objectives families.walking", open=True),
     "families": Group(2.2, "families.*"),

@@ -55,7 +55,8 @@ def test_heun_calls_twice_but_at_the_last_level():
 def test_pictures_numbers_and_a_recommendation_that_stays(run, digits, quick):
     found = mz.inspect(run.path, digits)
     names = {path.name for path in found.pictures}
-    assert names == {"losses.png", "schedule.png", "solvers.png"}
+    wanted = ("losses", "schedule", "solvers", "interpolation", "classes")
+    assert names == {f"{name}.png" for name in wanted}
     for path in found.pictures:
         with Image.open(path) as picture:
             assert np.asarray(picture.convert("L")).std() > 1

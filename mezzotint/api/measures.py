@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mezzotint import inspection
 from mezzotint.api.opening import (
@@ -28,6 +29,7 @@ from mezzotint.inspection.mapping import MOST_POINTS, POINTS
 from mezzotint.inspection.projecting import FEWEST, require_maps
 from mezzotint.progress import Progress, Silent
 from mezzotint.reporting.latents import write_latents
+from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import keep_settings
 
 
@@ -63,7 +65,7 @@ def inspect(
     images = unseen(open_images(data, family.shape[1:], family.shape[0], show))
     place = Path("." if isinstance(model, Family) else model)
     folder = Path(out or place / "inspection")
-    found = inspection.inspect(family, images, folder, show, maps, points)
+    found = inspection.inspect(family, images, folder, show, maps, points, _history(model))
     if found.latents is not None and found.latents.maps:
         page = write_latents(found.latents, folder)
         found = replace(found, pictures=(*found.pictures, page))
@@ -72,6 +74,12 @@ def inspect(
     family.config = override(family.config, found.recommended)
     on_disk = not isinstance(model, Family)
     return replace(found, saved=on_disk and keep_settings(place, found.recommended))
+
+
+def _history(model: str | Path | Family) -> list[dict[str, Any]]:
+    """The lines of a run's history; none of a model or a model folder."""
+    run = None if isinstance(model, Family) else RunFolder(Path(model))
+    return run.lines() if run is not None and run.exists() else []
 
 
 def evaluate(

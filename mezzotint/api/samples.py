@@ -8,13 +8,24 @@ from torch import Tensor
 
 from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
 from mezzotint.config import at_least
+from mezzotint.data.dataset import Images
+from mezzotint.data.tree import is_image
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Films, Interpolates, Labels, Reconstructs, Samples
+from mezzotint.families.capabilities import (
+    Films,
+    Generates,
+    Interpolates,
+    Labels,
+    Reconstructs,
+    Samples,
+)
+from mezzotint.families.inverting import invert
 from mezzotint.images import read_image, save_image, save_images, to_float, to_uint8
+from mezzotint.inspection.latents import squared_errors
 from mezzotint.progress import Progress, Silent
 from mezzotint.seeds import image_seeds
-from mezzotint.training.previews import damaged, film_sheet, rebuilt, reconstruction_sheet
+from mezzotint.training.previews import compared_sheet, damaged, film_sheet, rebuilt
 
 PICTURES = {"image": None, "mask": 1}
 
@@ -138,16 +149,21 @@ def reconstruct(
     n: int | None = 64,
     noise: float | None = None,
     out: str | Path | None = None,
+    progress: Progress | None = None,
+    **search: int,
 ) -> Any:
     """A model's version of images it was not trained on.
 
     Args:
         model: a run folder, a model folder or a model.
-        data: images; of a set with a held-out side, those are used.
+        data: images, or one picture file; of a set with a held-out side, those are used.
         n: how many at the most; None for all.
         noise: damage the images with this strength first and rebuild them from that.
         out: ``.png`` for originals above damaged above rebuilt; ``.npz`` for the arrays
             ``images``; else a folder with a file an image.
+        progress: where to report, the error too.
+        search: of a model without an encoder, whose latents are searched for: ``seed``, ``steps``
+            and ``starts`` of :func:`mezzotint.families.inverting.invert`.
 
     Returns:
         uint8 (n, H, W, C).
@@ -157,19 +173,37 @@ def reconstruct(
     """
     at_least(1, n=n)
     at_least(0, noise=noise)
+    show = progress or Silent()
     family = open_model(model)
-    if not isinstance(family, Reconstructs):
+    if not isinstance(family, Reconstructs | Generates):
         raise UsageError(f"{family.kind} does not reconstruct")
-    images = open_images(data, family.shape[1:], family.shape[0], Silent())
-    side = unseen(images)
-    rows = range(len(side) if n is None else min(n, len(side)))
-    originals = side.gather(rows)
-    pixels = rebuilt(family, damaged(family, originals, noise))
+    originals = _originals(family, data, n)
+    seen = damaged(family, originals, noise)
+    pixels = rebuilt(family, seen) if isinstance(family, Reconstructs) else None
+    if pixels is None:
+        steps = counter(show, "step of the search")
+        pixels = to_uint8(invert(family, to_float(seen), watch=steps, **search).images)
+    show.say(_error_of(originals, pixels))
     if out is not None and Path(out).suffix.lower() == ".png":
-        save_image(out, reconstruction_sheet(family, originals, noise), {"model": family.kind})
+        save_image(out, compared_sheet(originals, seen, pixels), {"model": family.kind})
     elif out is not None:
-        save_images(out, pixels, rows, metadata={"model": family.kind})
+        save_images(out, pixels, range(len(pixels)), metadata={"model": family.kind})
     return pixels
+
+
+def _originals(family: Family, data: Data, n: int | None) -> Any:
+    """The images to rebuild, uint8 (n, H, W, C): of a set its unseen side, or one picture file."""
+    channels, height, width = family.shape
+    if not isinstance(data, Images) and is_image(str(data)) and Path(data).is_file():
+        return read_image(data, (height, width), channels)[None]
+    side = unseen(open_images(data, (height, width), channels, Silent()))
+    return side.gather(range(len(side) if n is None else min(n, len(side))))
+
+
+def _error_of(originals: Any, pixels: Any) -> str:
+    errors = squared_errors(originals, pixels)
+    told = f"mean squared error {errors.mean():.4g} of pixels in [0, 1], {len(errors)} images"
+    return f"{told}, from {errors.min():.4g} to {errors.max():.4g}" if len(errors) > 1 else told
 
 
 def _sampler(model: str | Path | Family, options: Mapping[str, Any]) -> Family:

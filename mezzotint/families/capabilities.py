@@ -115,6 +115,19 @@ class Interpolates(Protocol):
 
 
 @runtime_checkable
+class Generates(Protocol):
+    """Makes images of normal latents in one pass that a gradient can be taken through.
+
+    ``generator`` maps latents (N, ``config.latent``) and what they are told, (N,) or None, to
+    images (N, C, H, W) in [-1, 1]; ``told.asked`` draws the latter from seeds and class numbers.
+    """
+
+    config: Any
+    told: Any
+    generator: Any
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Turns images into vectors and latents back into images."""
 

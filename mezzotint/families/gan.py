@@ -47,7 +47,7 @@ class GAN(Family):
     kind: ClassVar[str] = "gan"
     config_class: ClassVar[type] = GANConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    sampling: ClassVar[frozenset[str]] = frozenset({"label", "truncation"})
+    sampling: ClassVar[frozenset[str]] = frozenset({"label", "psi", "truncation"})
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.",)
     headline: ClassVar[Mapping[str, str]] = HEADLINE
 
@@ -201,6 +201,7 @@ class GAN(Family):
         batch: int = 64,
         label: Label = None,
         truncation: float = 0.0,
+        psi: float = 1.0,
     ) -> Tensor:
         """New images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone.
 
@@ -211,20 +212,27 @@ class GAN(Family):
                 "none" asks for no class.
             truncation: keep z within so many standard deviations: fewer odd images, less variety;
                 0: everywhere.
+            psi: what z is multiplied by: below 1 nearer to the middle, 0 the middle itself.
 
         Raises:
             UsageError: no seeds, an unknown label.
         """
         numbers = require_seeds(seeds)
         at_least(1, batch=batch)
-        at_least(0, truncation=truncation)
+        at_least(0, truncation=truncation, psi=psi)
         told = self.told.asked(numbers, self.labels_of(numbers, label))
         z = truncate(ImageNoise(numbers).randn(self.config.latent), truncation)
-        return self._make(z, told)
+        return self._make(z * psi, told)
 
     @torch.inference_mode()
     def interpolate(
-        self, first: int, second: int, count: int, label: Label = None, truncation: float = 0.0
+        self,
+        first: int,
+        second: int,
+        count: int,
+        label: Label = None,
+        truncation: float = 0.0,
+        psi: float = 1.0,
     ) -> Tensor:
         """Images (count, C, H, W) of latents on the great circle between two seeds' latents.
 
@@ -234,7 +242,7 @@ class GAN(Family):
         ends = truncate(ImageNoise([first, second]).randn(self.config.latent), truncation)
         z = slerp(ends[:1], ends[1:], torch.linspace(0, 1, count).view(-1, 1))
         told = self.told.asked([first] * count, self.labels_of([first] * count, label))
-        return self._make(z, told)
+        return self._make(z * psi, told)
 
     def _make(self, z: Tensor, told: Tensor | None) -> Tensor:
         """Images on the CPU, in chunks of one size: a row never depends on its neighbours."""

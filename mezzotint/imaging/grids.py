@@ -1,13 +1,14 @@
 """Many pictures on one sheet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _SHORT, _LONG = 480, 1600  # pixels: what a sheet's shorter side should reach, its longer not pass
 _MARGIN = 8  # pixels around a caption
+_TEXT, _NARROW = 15, 480  # pixels of a heading's letters, and its least width
 _BLOCK_GAP = 4  # gaps between blocks of rows, in units of the gap between pictures
 
 
@@ -80,6 +81,42 @@ def rows_grid(
     if captions is not None:
         sheets = [_captioned(sheet, captions, gap, background) for sheet in sheets]
     return _stacked(sheets, gap * _BLOCK_GAP, background)
+
+
+def headed(sheet: np.ndarray, text: str, background: int = 255) -> np.ndarray:
+    """A sheet under a text that says what is to be seen, in as many lines as it takes.
+
+    Args:
+        sheet: uint8 HWC; a narrow one is widened to ``_NARROW`` pixels.
+        text: plain words.
+        background: as for :func:`grid`.
+
+    Returns:
+        uint8 HWC.
+    """
+    wide = max(sheet.shape[1], _NARROW)
+    font = ImageFont.load_default(size=_TEXT)
+    lines = _wrapped(" ".join(text.split()), font.getlength, wide - 2 * _MARGIN)
+    tall = round(_TEXT * 1.4)
+    head = Image.new("L", (wide, tall * len(lines) + _MARGIN), background)
+    draw, ink = ImageDraw.Draw(head), 0 if background > 127 else 255
+    for row, line in enumerate(lines):
+        draw.text((_MARGIN, row * tall + _MARGIN // 2), line, fill=ink, font=font)
+    strip = _with_channels(np.array(head)[None, ..., None], sheet.shape[2])[0]
+    missing = wide - sheet.shape[1]
+    filled = np.pad(sheet, ((0, 0), (0, missing), (0, 0)), constant_values=background)
+    return np.concatenate([strip, filled])
+
+
+def _wrapped(text: str, length: Callable[[str], float], most: float) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if length(longer) <= most or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _check(pixels: np.ndarray) -> None:

@@ -56,11 +56,24 @@ def reconstruction_sheet(family: Family, pixels: Pixels, noise: float | None = N
         uint8 (H', W', C).
     """
     seen = damaged(family, pixels, noise)
+    return compared_sheet(pixels, seen, rebuilt(family, seen))
+
+
+def compared_sheet(pixels: Pixels, seen: Pixels, others: Pixels) -> Pixels:
+    """Images above what was seen of them, if that is another array, above their reconstructions.
+
+    Args:
+        pixels, seen, others: (N, H, W, C) uint8.
+
+    Returns:
+        uint8 (H', W', C).
+    """
     series, captions = [pixels], ["original"]
     if seen is not pixels:
         series, captions = [*series, seen], [*captions, "damaged"]
-    series.append(rebuilt(family, seen))
-    return rows_grid(series, columns=min(8, len(pixels)), captions=[*captions, "rebuilt"])
+    return rows_grid(
+        [*series, others], columns=min(8, len(pixels)), captions=[*captions, "rebuilt"]
+    )
 
 
 def film_sheet(noisy: Tensor, clean: Tensor) -> Pixels:
