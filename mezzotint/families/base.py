@@ -42,6 +42,7 @@ class Batch:
         captions: one text or None an image, or None.
         progress: share of the run that is done, 0 to 1.
         turn: optimiser steps this player has taken before.
+        known: what was found out of these images and captions before training, rows by name.
     """
 
     images: Tensor
@@ -50,6 +51,7 @@ class Batch:
     captions: Sequence[str | None] | None = None
     progress: float = 1.0
     turn: int = 0
+    known: Mapping[str, Tensor] | None = None
 
 
 Losses = dict[str, Tensor]
