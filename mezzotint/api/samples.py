@@ -10,7 +10,14 @@ from mezzotint.api.opening import Data, counter, open_images, open_model, unseen
 from mezzotint.config import at_least
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Films, Interpolates, Labels, Reconstructs, Samples
+from mezzotint.families.capabilities import (
+    Films,
+    Interpolates,
+    Labels,
+    Prompts,
+    Reconstructs,
+    Samples,
+)
 from mezzotint.images import read_image, save_image, save_images, to_float, to_uint8
 from mezzotint.progress import Progress, Silent
 from mezzotint.seeds import image_seeds
@@ -37,8 +44,8 @@ def sample(
         out: ``.png`` for a grid, ``.npz`` for arrays, else a folder with a file an image.
         batch: images at a time; changes no pixel.
         progress: where to report; by default nowhere.
-        options: what the family's ``sample`` takes, such as ``label``, ``solver``, ``steps``,
-            ``guidance``; ``image`` and ``mask`` may be picture files.
+        options: what the family's ``sample`` takes, such as ``label``, ``prompt``, ``solver``,
+            ``steps``, ``guidance``; ``image`` and ``mask`` may be picture files.
 
     Returns:
         uint8 (n, H, W, C).
@@ -56,7 +63,7 @@ def sample(
     if out is not None:
         labels = label_names(family, seeds, options.get("label"))
         record = {"model": family.kind, "seed": seed, **recorded(options)}
-        save_images(out, pixels, seeds, labels, record)
+        save_images(out, pixels, seeds, labels, record, texts(family, seeds, options.get("prompt")))
     return pixels
 
 
@@ -128,7 +135,8 @@ def interpolate(
     if out is not None:
         record = {"model": family.kind, "to_seed": second, **recorded(options)}
         labels = label_names(family, [first], options.get("label"))
-        save_images(out, pixels, [first] * n, labels and labels * n, record)
+        told = texts(family, [first] * n, options.get("prompt"))
+        save_images(out, pixels, [first] * n, labels and labels * n, record, told)
     return pixels
 
 
@@ -219,6 +227,11 @@ def label_names(family: Family, seeds: Sequence[int], label: Any) -> list[str | 
     return [None if number < 0 else classes[number] for number in numbers]
 
 
+def texts(family: Family, seeds: Sequence[int], prompt: Any) -> list[str] | None:
+    """The prompt of each sample; None where the family reads no text."""
+    return family.prompts_of(seeds, prompt) if isinstance(family, Prompts) else None
+
+
 def picture_record(
     family: Family, seed: int, index: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -232,6 +245,8 @@ def picture_record(
     """
     names = label_names(family, [seed + index], options.get("label"))
     own = {"seed": seed + index, "index": index, "label": names[0] if names else None}
+    told = texts(family, [seed + index], options.get("prompt"))
+    own |= {"prompt": told[0]} if told else {}
     return {"model": family.kind, "seed": seed, **recorded(options), **own}
 
 
