@@ -108,7 +108,7 @@ class Family(nn.Module):
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
     unaveraged: ClassVar[tuple[str, ...]] = ()
     """How the names of tensors begin that keep their last values instead of an average."""
-    headline: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    headline: Mapping[str, str] = {"loss": "loss"}
     """What a line of progress tells: label -> quantity."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:

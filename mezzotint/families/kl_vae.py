@@ -44,7 +44,7 @@ class KLVAE(Family):
     config_class: ClassVar[type] = KLVAEConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.", "latent_", "begun")
-    headline: ClassVar[Mapping[str, str]] = {"loss": "coder.loss", "PSNR": "coder.psnr"}
+    headline: Mapping[str, str] = {"loss": "coder.loss", "PSNR": "coder.psnr"}
 
     latent_mean: Tensor
     latent_square: Tensor
@@ -53,6 +53,8 @@ class KLVAE(Family):
     def __init__(self, config: KLVAEConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         own = self.config
+        if not own.adversarial:  # quantities of a player on its own have no prefix
+            self.headline = {"loss": "loss", "PSNR": "psnr"}
         self.coder = build_coder(own)
         self.critic: nn.Module | None = None
         if own.adversarial:

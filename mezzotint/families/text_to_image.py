@@ -73,7 +73,7 @@ class TextToImage(Family):
 
     def players(self) -> dict[str, Player]:
         """One player: the text encoder with the U-Net."""
-        return {"diffusion": Player(self.prior, self.loss, recordable=True, ceiling=CEILING)}
+        return {"diffusion": Player(self.prior, self.loss, ceiling=CEILING)}
 
     def loss(self, batch: Batch) -> Losses:
         """Squared error of the prediction in latent space, a mean over the batch."""
