@@ -14,7 +14,8 @@ pytest.importorskip("tokenizers", reason="extra 'text'")
 import diffusers
 
 import mezzotint as mz
-from mezzotint.data.shapes import draw_scene, scene
+from mezzotint.data.scenes import scene
+from mezzotint.data.shapes import draw_scene
 from mezzotint.errors import ConfigError, DataError, UsageError
 from mezzotint.families.base import Batch
 from mezzotint.families.conditions import asked_for, with_and_without

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mezzotint.data.shapes import scene
+from mezzotint.data.scenes import scene
 from mezzotint.errors import DataError, MezzotintError
 
 pytest.importorskip("tokenizers", reason="extra 'text'")
