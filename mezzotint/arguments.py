@@ -13,6 +13,52 @@ ModelName = Annotated[Positional[str], arg(metavar="RUN")]
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Make new images from a trained model."""
+
+    model: ModelName
+    """Run or model folder."""
+    n: Annotated[int, arg(aliases=["-n"])] = 64
+    """How many."""
+    seed: int = 0
+    """Image i has the seed SEED + i and depends on nothing else."""
+    label: str | None = None
+    """Class to make, by name or number; by default one drawn from each seed; none: no class."""
+    prompt: str | None = None
+    """What a text-to-image model is to show; by default a caption of its training images, drawn
+    from each seed."""
+    negative_prompt: str | None = None
+    """What guidance leads away from."""
+    solver: str | None = None
+    """ddpm, ddpm-large, ddim, dpmpp-2m, unipc, unipc-3, heun, ipndm, euler, consistency; by default
+    the model's own."""
+    steps: int | None = None
+    """Steps of the solver."""
+    guidance: float | None = None
+    """Classifier-free guidance u + w (c - u): 1 is off, larger keeps closer to the class or
+    prompt."""
+    psi: float | None = None
+    """What a GAN's latents are multiplied by: below 1 fewer odd images, less variety."""
+    truncation: float | None = None
+    """Or keep them within so many standard deviations, each in its place; 0: everywhere."""
+    start: Annotated[Path | None, arg(name="from", metavar="PICTURE")] = None
+    """Start from this picture instead of noise, by --strength, or make parts anew, by --mask."""
+    strength: float | None = None
+    """Share of the noise put on the picture of --from: 1 forgets it, 0.2 barely changes it; by
+    default 0.5, and 1 under --mask."""
+    mask: Path | None = None
+    """Picture that is white where the one of --from is made anew, black where it is kept."""
+    trajectory: Path | None = None
+    """Also write how samples come out of noise, as one PNG."""
+    to_seed: int | None = None
+    """Walk from the sample of --seed to that of this seed in n pictures."""
+    batch: int = 64
+    """Images at a time; changes no pixel."""
+    out: Path = Path("samples.png")
+    """.png: a grid; .npz: arrays images, labels, seeds; else a folder with a file an image."""
+
+
+@dataclass(frozen=True)
 class Compare:
     """Train families under one budget, split and seed, or take finished runs; write one report.
 

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
+SAMPLING = (
+    "label",
+    "prompt",
+    "negative_prompt",
+    "solver",
+    "steps",
+    "guidance",
+    "psi",
+    "truncation",
+)
 
 
 def train(command: "cli.Train") -> int:
@@ -51,13 +61,12 @@ def _print_run(path: object, pictures: Iterable[object]) -> None:
         print(f"picture: {picture}")
 
 
-def sample(command: "cli.Sample") -> int:
+def sample(command: "arguments.Sample") -> int:
     """Write samples and name the files."""
     from mezzotint import api
 
     named = {"image": command.start, "mask": command.mask, "strength": command.strength}
-    named |= {key: getattr(command, key) for key in ("label", "solver", "steps", "guidance")}
-    named |= {key: getattr(command, key) for key in ("psi", "truncation")}
+    named |= {key: getattr(command, key) for key in SAMPLING}
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:

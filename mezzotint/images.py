@@ -6,7 +6,7 @@ Reading files is :mod:`mezzotint.imaging.decode`.
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -141,6 +141,7 @@ def save_images(
     seeds: Sequence[int],
     labels: Labels | None = None,
     metadata: Mapping[str, Any] | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write pictures where and how the name ``out`` says.
 
@@ -151,7 +152,9 @@ def save_images(
         pixels: uint8 NHWC, N at least 1.
         seeds: one a picture.
         labels: one a picture, or None.
-        metadata: as for :func:`save_image`; each file's record also says its seed and label.
+        metadata: as for :func:`save_image`; each file's record also says its seed, label and
+            prompt.
+        prompts: the text each picture was made for, or None; an ``.npz`` then has ``prompts``.
 
     Returns:
         The paths written.
@@ -163,55 +166,61 @@ def save_images(
     known: Labels = [None] * len(pixels) if labels is None else labels
     if not len(pixels) == len(seeds) == len(known) or not len(pixels):
         raise ValueError(f"{len(pixels)} pictures, {len(seeds)} seeds, {len(known)} labels")
+    if prompts is not None and len(prompts) != len(pixels):
+        raise ValueError(f"{len(pixels)} pictures, {len(prompts)} prompts")
     target = Path(out)
     if target.suffix.lower() in _OTHER_FORMATS:
         raise CannotCreateError("pictures are written as PNG", str(target), "name it .png")
     write = {".png": _save_sheet, ".npz": _save_arrays}.get(target.suffix.lower(), _save_folder)
-    return write(target, pixels, [int(seed) for seed in seeds], known, metadata)
+    facts = _Facts([int(seed) for seed in seeds], known, prompts, metadata)
+    return write(target, pixels, facts)
 
 
-def _save_sheet(
-    path: Path,
-    pixels: np.ndarray,
-    seeds: list[int],
-    labels: Labels,
-    metadata: Mapping[str, Any] | None,
-) -> list[Path]:
-    record = None
-    if metadata is not None:
+class _Facts(NamedTuple):
+    """What is known of each picture, and what is known of all."""
+
+    seeds: list[int]
+    labels: Labels
+    prompts: Sequence[str] | None
+    metadata: Mapping[str, Any] | None
+
+    def of(self, index: int) -> dict[str, Any] | None:
+        """The record of one picture."""
+        if self.metadata is None:
+            return None
+        own = {"seed": self.seeds[index], "index": index, "label": self.labels[index]}
+        own |= {"prompt": self.prompts[index]} if self.prompts else {}
+        return {**self.metadata, **own}
+
+    def of_all(self) -> dict[str, Any] | None:
+        """The record of a sheet of all pictures."""
+        if self.metadata is None:
+            return None
         shown = slice(0, _LISTED)
-        record = {**metadata, "count": len(pixels), "seeds": seeds[shown]}
-        record["labels"] = None if set(labels) == {None} else list(labels)[shown]
-    return [save_image(path, grid(pixels), record)]
+        record = {**self.metadata, "count": len(self.seeds), "seeds": self.seeds[shown]}
+        record["labels"] = None if set(self.labels) == {None} else list(self.labels)[shown]
+        various = self.prompts is not None and len(set(self.prompts)) > 1
+        return record | ({"prompts": list(self.prompts or ())[shown]} if various else {})
 
 
-def _save_folder(
-    folder: Path,
-    pixels: np.ndarray,
-    seeds: list[int],
-    labels: Labels,
-    metadata: Mapping[str, Any] | None,
-) -> list[Path]:
-    written = []
-    for index, (picture, seed, label) in enumerate(zip(pixels, seeds, labels, strict=True)):
-        own = {"seed": seed, "index": index, "label": label}
-        record = None if metadata is None else {**metadata, **own}
-        written.append(save_image(folder / f"{index:06d}.png", picture, record))
-    return written
+def _save_sheet(path: Path, pixels: np.ndarray, facts: _Facts) -> list[Path]:
+    return [save_image(path, grid(pixels), facts.of_all())]
 
 
-def _save_arrays(
-    path: Path,
-    pixels: np.ndarray,
-    seeds: list[int],
-    labels: Labels,
-    metadata: Mapping[str, Any] | None,
-) -> list[Path]:
-    kind = np.uint64 if max(seeds) > np.iinfo(np.int64).max else np.int64
-    numbers, names = np.array(seeds, dtype=kind), _label_array(labels)
+def _save_folder(folder: Path, pixels: np.ndarray, facts: _Facts) -> list[Path]:
+    return [
+        save_image(folder / f"{index:06d}.png", picture, facts.of(index))
+        for index, picture in enumerate(pixels)
+    ]
+
+
+def _save_arrays(path: Path, pixels: np.ndarray, facts: _Facts) -> list[Path]:
+    kind = np.uint64 if max(facts.seeds) > np.iinfo(np.int64).max else np.int64
+    numbers, names = np.array(facts.seeds, dtype=kind), _label_array(facts.labels)
+    told: Any = {"prompts": np.array(facts.prompts, dtype=np.str_)} if facts.prompts else {}
 
     def fill(file: IO[bytes]) -> None:
-        np.savez_compressed(file, images=pixels, seeds=numbers, labels=names)
+        np.savez_compressed(file, images=pixels, seeds=numbers, labels=names, **told)
 
     return [_write(path, fill)]
 

@@ -65,8 +65,13 @@ TABLE = {
         " families.groups families.contending families.inverting families.kl_coding"
         " families.teaching",
     ),
-    "shared walks": Group(2.15, "families.guiding families.objectives families.walking", open=True),
+    "shared walks": Group(
+        2.15,
+        "families.guiding families.objectives families.walking families.making families.prompting",
+        open=True,
+    ),
     "families": Group(2.2, "families.*"),
+    "joined families": Group(2.3, "families.text_to_image"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),
     "machinery": Group(
@@ -84,7 +89,7 @@ TABLE = {
         4.0,
         "training.previews training.curves training.cards training.trackers"
         " training.history training.plans"
-        " training.watching training.models",
+        " training.watching training.models training.caching",
     ),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "detection": Group(4.0, "detection detection.*", open=True),
@@ -109,6 +114,7 @@ NEVER = {
     "shared": PIXEL_SIDE,
     "shared walks": PIXEL_SIDE,
     "families": PIXEL_SIDE,
+    "joined families": PIXEL_SIDE,
     # the shells call the api; below it only what reads words and prints lines
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),

@@ -25,9 +25,18 @@ SMALL = {
     "diffusion": {"widths": (8, 16), "blocks": 1, "steps": 3, "classes": ("a", "b")},
     "gan": {"widths": (8, 16), "latent": 6, "classes": ("a", "b")},
     # a fresh critic is within the hinge's margins, where its bias is at rest
+    "text-to-image": {
+        "coder": '{"widths": [8, 16], "latent": 6}',
+        "widths": (16, 32),
+        "text_width": 16,
+        "text_layers": 1,
+        "length": 8,
+        "steps": 3,
+    },
     "kl-vae": {"widths": (8, 16), "latent": 6, "critic_width": 16, "objective": "non-saturating"},
 }
-TYPED = dict.fromkeys(("autoencoder", "vae", "gan", "kl-vae"), "latent") | {"diffusion": "steps"}
+TYPED = dict.fromkeys(("autoencoder", "vae", "gan", "kl-vae"), "latent")
+TYPED |= dict.fromkeys(("diffusion", "text-to-image"), "steps")
 
 
 def small(name: str, size=(16, 16), channels=1, **options) -> Family:

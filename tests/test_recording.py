@@ -1,6 +1,7 @@
 """A recorded pass gives what the pass itself gives; on a CPU a stand-in replays it."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -98,6 +99,24 @@ def test_recording_leaves_buffers_as_they_were():
 
     Recording(backward, module, batch_at(0), Again(), lambda graph: nullcontext())
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_what_is_known_is_replayed():
+    weight = nn.Parameter(torch.ones(3))
+    module = nn.ParameterList([weight])
+    graph, fixed = Again(), []
+
+    def backward(batch):
+        fixed.append(batch)
+        loss = (batch.known["rows"] * weight).sum()
+        loss.backward()
+        return {"loss": loss}
+
+    def known_at(step):
+        return replace(batch_at(step), known={"rows": torch.full((6, 3), float(step))})
+
+    Recording(backward, module, known_at(1), graph, lambda graph: nullcontext()).replay(known_at(5))
+    assert torch.equal(fixed[-1].known["rows"], torch.full((6, 3), 5.0))
 
 
 def test_the_pass_is_traced_whole():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mezzotint import stepping
-from mezzotint.families.diffusion import ROWS, Diffusion
+from mezzotint.families.diffusion import Diffusion
+from mezzotint.families.making import ROWS
 from mezzotint.families.walking import Look, looked
 from mezzotint.solvers import SOLVERS
 from mezzotint.stepping import Step

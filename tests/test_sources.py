@@ -18,7 +18,8 @@ from PIL import Image
 
 from mezzotint.data import fashion, open_source
 from mezzotint.data.cache import cache_home
-from mezzotint.data.shapes import SHAPES, draw_scene, scene
+from mezzotint.data.scenes import SHAPES, scene
+from mezzotint.data.shapes import draw_scene
 from mezzotint.data.sources import list_sets
 from mezzotint.errors import DataError, MissingExtraError, MissingInputError, UsageError
 
@@ -79,7 +80,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
 
 def test_shapes_depend_on_their_index_alone_and_keep_their_word() -> None:
     source = open_source("shapes")
-    assert len(source.entries) == 4000
+    assert len(source.entries) == 8000
     for at in (0, 17, 3999):
         picture = source.read(at)
         np.testing.assert_array_equal(picture, draw_scene(at))
@@ -94,7 +95,7 @@ def test_shapes_depend_on_their_index_alone_and_keep_their_word() -> None:
     [("above", 1, -1), ("below", 1, 1), ("left of", 0, -1), ("right of", 0, 1)],
 )
 def test_captions_say_where_shapes_stand(relation: str, axis: int, sign: int) -> None:
-    from mezzotint.data.shapes import COLOURS
+    from mezzotint.data.scenes import COLOURS
 
     found = 0
     for at in range(300):

@@ -36,6 +36,11 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
     "diffusion": {},
     "gan": {},
     "kl-vae": {"critic_width": 16, "critic_layers": 1},
+    "text-to-image": {
+        "coder": '{"widths":[8,16],"latent":2,"adversarial":0}',
+        "text_width": 16,
+        "text_layers": 1,
+    },
 }
 ADAM = {"optimizer": "adam", "lr": 0.002, "decay": "cosine"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -56,6 +61,10 @@ DIFFUSION: dict[str, tuple[str, dict[str, Any]]] = {
 GANS: dict[str, tuple[str, dict[str, Any]]] = {
     "gan": ("gan", {"latent": 6, "groups": 0, "previews": 5}),
     "kl-vae": ("kl-vae", {"latent": 3}),
+}
+TEXT: dict[str, tuple[str, dict[str, Any]]] = {
+    "text": ("text-to-image", {"share": 0.4}),
+    "text-moved": ("text-to-image", {"share": 0.4, "jitter": 0.1}),
 }
 
 
@@ -152,7 +161,7 @@ def call(argv: list[str]) -> Outcome:
 
 def command(case: str, out: Path, **options: Any) -> list[str]:
     """The words of a training command of a case."""
-    family, own = {**CASES, **DIFFUSION, **GANS}[case]
+    family, own = {**CASES, **DIFFUSION, **GANS, **TEXT}[case]
     settings = {**COMMON, **OF_FAMILY[family], **own, **options}
     flags = ["--distill"] if settings.pop("distill", False) else []
     steps = settings.pop("steps", STEPS)

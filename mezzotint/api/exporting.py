@@ -10,7 +10,9 @@ from mezzotint.config import shown
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
 from mezzotint.families.kl_vae import KLVAE
+from mezzotint.families.text_to_image import TextToImage
 from mezzotint.runs.pipelines import write_autoencoder, write_pipeline
+from mezzotint.runs.text_pipelines import write_text
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def export(
         model: a run folder, a model folder or a model.
         out: a new folder; by default ``RUN-diffusers``.
         format: ``diffusers``: a pipeline folder for ``DiffusionPipeline.from_pretrained``;
-            of a ``kl-vae``, one for ``AutoencoderKL.from_pretrained``.
+            of a ``kl-vae``, one for ``AutoencoderKL.from_pretrained``; of a ``text-to-image``
+            model, one for ``StableDiffusionPipeline.from_pretrained``.
         options: of the format; diffusers: ``solver``.
 
     Raises:
@@ -61,6 +64,9 @@ def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported
         _refuse(solver)
         write_autoencoder(model, path)
         return Exported(path, "AutoencoderKL with its scaling_factor")
+    if isinstance(model, TextToImage):
+        write_text(model, path, solver)
+        return Exported(path, "StableDiffusionPipeline")
     written = write_pipeline(model, path, solver)
     return Exported(path, f"{written.pipeline} with {written.name}")
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from mezzotint.api.opening import Data, open_images
+from mezzotint.api.staging import adopt, foundation, needs_foundation
 from mezzotint.errors import UsageError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family
@@ -75,13 +76,18 @@ def train(
         family, options = _started(family, start), {**FURTHER, **options}
     plan = make_plan(family, preset, options)
     images = open_images(data, plan.size, plan.channels, show)
-    model, recipe = plan.build(images), plan.recipe_for(images)
-    folder = RunFolder(Path(out) if out else default_folder(model.kind, images.spec))
+    folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
+    for line in images.describe():
+        show.say(line)
+    model = plan.build(images)  # what is wrong with it is said before anything is trained
+    if needs_foundation(plan):
+        plan, base, show = foundation(plan, images, folder.path, show, train)
+        model = plan.build(images)
+        adopt(model, base)
+    recipe = plan.recipe_for(images)
     header = run_header(model, recipe, images)
     if folder.exists():
         require_same(folder.header(), header, str(folder.path))
-    for line in images.describe():
-        show.say(line)
     if folder.finished():
         show.say(f"{folder.path} is finished already")
         return Run(load_model(folder.path), folder.path)

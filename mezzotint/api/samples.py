@@ -17,6 +17,7 @@ from mezzotint.families.capabilities import (
     Generates,
     Interpolates,
     Labels,
+    Prompts,
     Reconstructs,
     Samples,
 )
@@ -48,8 +49,8 @@ def sample(
         out: ``.png`` for a grid, ``.npz`` for arrays, else a folder with a file an image.
         batch: images at a time; changes no pixel.
         progress: where to report; by default nowhere.
-        options: what the family's ``sample`` takes, such as ``label``, ``solver``, ``steps``,
-            ``guidance``; ``image`` and ``mask`` may be picture files.
+        options: what the family's ``sample`` takes, such as ``label``, ``prompt``, ``solver``,
+            ``steps``, ``guidance``; ``image`` and ``mask`` may be picture files.
 
     Returns:
         uint8 (n, H, W, C).
@@ -67,7 +68,7 @@ def sample(
     if out is not None:
         labels = label_names(family, seeds, options.get("label"))
         record = {"model": family.kind, "seed": seed, **recorded(options)}
-        save_images(out, pixels, seeds, labels, record)
+        save_images(out, pixels, seeds, labels, record, texts(family, seeds, options.get("prompt")))
     return pixels
 
 
@@ -139,7 +140,8 @@ def interpolate(
     if out is not None:
         record = {"model": family.kind, "to_seed": second, **recorded(options)}
         labels = label_names(family, [first], options.get("label"))
-        save_images(out, pixels, [first] * n, labels and labels * n, record)
+        told = texts(family, [first] * n, options.get("prompt"))
+        save_images(out, pixels, [first] * n, labels and labels * n, record, told)
     return pixels
 
 
@@ -253,6 +255,11 @@ def label_names(family: Family, seeds: Sequence[int], label: Any) -> list[str | 
     return [None if number < 0 else classes[number] for number in numbers]
 
 
+def texts(family: Family, seeds: Sequence[int], prompt: Any) -> list[str] | None:
+    """The prompt of each sample; None where the family reads no text."""
+    return family.prompts_of(seeds, prompt) if isinstance(family, Prompts) else None
+
+
 def picture_record(
     family: Family, seed: int, index: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -266,6 +273,8 @@ def picture_record(
     """
     names = label_names(family, [seed + index], options.get("label"))
     own = {"seed": seed + index, "index": index, "label": names[0] if names else None}
+    told = texts(family, [seed + index], options.get("prompt"))
+    own |= {"prompt": told[0]} if told else {}
     return {"model": family.kind, "seed": seed, **recorded(options), **own}
 
 

@@ -1,87 +1,20 @@
 """Captioned pictures of coloured shapes, drawn when they are read: image i depends on i alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi, sin
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mezzotint.data.entry import Entry, Skip
+from mezzotint.data.entry import Entry, Skip, Split
+from mezzotint.data.scenes import COLOURS, SHAPES, SIDE, VERSION, Figure, Point, is_held_out, scene
 from mezzotint.data.survey import Survey, uniform_survey
 
-VERSION = 1
-COUNT = 4000
-SIDE, FINE = 64, 4  # drawn FINE times larger, then averaged: antialiasing
-SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
-COLOURS = {
-    "red": (214, 39, 40),
-    "orange": (245, 130, 20),
-    "yellow": (240, 205, 30),
-    "green": (44, 160, 64),
-    "blue": (40, 90, 200),
-    "purple": (140, 60, 180),
-    "black": (25, 25, 25),
-}
-RADII = {"small": 8.0, "": 12.0, "large": 17.0}  # of a shape on its own, in pixels
-RELATIONS = {"above": (0, -1), "below": (0, 1), "left of": (-1, 0), "right of": (1, 0)}
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One shape: what it is and where, in pixels."""
-
-    shape: str
-    colour: str
-    radius: float
-    centre: Point
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What one picture shows, and the words for it."""
-
-    figures: tuple[Figure, ...]
-    caption: str
-
-
-def scene(index: int) -> Scene:
-    """The scene of picture ``index``: one shape of some size, or two in a stated relation."""
-    rng = np.random.default_rng([VERSION, index])
-    return _pair(rng) if rng.random() < 0.5 else _single(rng)
-
-
-def _single(rng: np.random.Generator) -> Scene:
-    shape, colour = _pick(rng, SHAPES), _pick(rng, tuple(COLOURS))
-    size = _pick(rng, tuple(RADII))
-    margin = RADII[size] + 3
-    centre = rng.uniform(margin, SIDE - margin, 2)
-    figure = Figure(shape, colour, RADII[size], (centre[0], centre[1]))
-    return Scene((figure,), with_article(f"{size} {colour} {shape}".strip()))
-
-
-def _pair(rng: np.random.Generator) -> Scene:
-    shapes = [_pick(rng, SHAPES) for _ in range(2)]
-    colours = [_pick(rng, tuple(COLOURS)) for _ in range(2)]
-    relation = _pick(rng, tuple(RELATIONS))
-    across, down = RELATIONS[relation]
-    gap = rng.uniform(13.5, 16.0)
-    middle = SIDE / 2 + rng.uniform(-3, 3, 2)
-    centres = [(middle[0] + sign * gap * across, middle[1] + sign * gap * down) for sign in (1, -1)]
-    figures = tuple(map(Figure, shapes, colours, rng.uniform(8.5, 11.5, 2), centres))
-    first, second = (f"{colour} {shape}" for colour, shape in zip(colours, shapes, strict=True))
-    return Scene(figures, f"{with_article(first)} {relation} {with_article(second)}")
-
-
-def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[int(rng.integers(len(choices)))]
-
-
-def with_article(words: str) -> str:
-    """The words after ``a`` or ``an``."""
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+COUNT = 8000
+Ink = tuple[int, int, int] | int
+FINE = 4  # drawn so many times larger, then averaged: antialiasing
 
 
 def draw_scene(index: int) -> np.ndarray:
@@ -91,39 +24,51 @@ def draw_scene(index: int) -> np.ndarray:
     canvas = Image.new("RGB", (SIDE * FINE, SIDE * FINE), ground)
     pen = ImageDraw.Draw(canvas)
     for figure in scene(index).figures:
-        _DRAW[figure.shape](pen, figure)
+        _DRAW[figure.shape](pen, figure, COLOURS[figure.colour])
     return np.array(canvas.reduce(FINE))
 
 
-def _circle(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
-    pen.ellipse(_box(figure, figure.radius), fill=COLOURS[figure.colour])
+def coverage(figure: Figure, size: tuple[int, int]) -> np.ndarray:
+    """Share of each pixel that a shape covers: float (height, width) in [0, 1].
+
+    Args:
+        figure: centre and radius in pixels of the picture.
+        size: height and width of the picture.
+    """
+    canvas = Image.new("L", (size[1] * FINE, size[0] * FINE), 0)
+    _DRAW[figure.shape](ImageDraw.Draw(canvas), figure, 255)
+    return np.asarray(canvas.reduce(FINE), np.float32) / 255
 
 
-def _ring(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
+def _circle(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
+    pen.ellipse(_box(figure, figure.radius), fill=ink)
+
+
+def _ring(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
     width = round(figure.radius * FINE * 0.4)
-    pen.ellipse(_box(figure, figure.radius), outline=COLOURS[figure.colour], width=width)
+    pen.ellipse(_box(figure, figure.radius), outline=ink, width=width)
 
 
-def _square(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
-    pen.rectangle(_box(figure, figure.radius * 0.86), fill=COLOURS[figure.colour])
+def _square(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
+    pen.rectangle(_box(figure, figure.radius * 0.86), fill=ink)
 
 
-def _cross(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
+def _cross(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
     long, short = figure.radius * 0.95, figure.radius * 0.32
     for half in ((long, short), (short, long)):
-        pen.rectangle(_box(figure, *half), fill=COLOURS[figure.colour])
+        pen.rectangle(_box(figure, *half), fill=ink)
 
 
-def _triangle(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
-    pen.polygon(_corners(figure, [figure.radius] * 3), fill=COLOURS[figure.colour])
+def _triangle(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
+    pen.polygon(_corners(figure, [figure.radius] * 3), fill=ink)
 
 
-def _star(pen: ImageDraw.ImageDraw, figure: Figure) -> None:
+def _star(pen: ImageDraw.ImageDraw, figure: Figure, ink: Ink) -> None:
     reach = [figure.radius, figure.radius * 0.42] * 5
-    pen.polygon(_corners(figure, reach), fill=COLOURS[figure.colour])
+    pen.polygon(_corners(figure, reach), fill=ink)
 
 
-_DRAW = {
+_DRAW: Mapping[str, Callable[[ImageDraw.ImageDraw, Figure, Ink], None]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
@@ -150,7 +95,8 @@ def _corners(figure: Figure, reach: Sequence[float]) -> list[Point]:
 def _entry(index: int) -> Entry:
     """Made-up name, class and caption of a picture."""
     shown = scene(index)
-    return Entry(f"{index:05d}", shown.figures[0].shape, shown.caption)
+    side: Split = "held_out" if is_held_out(index) else "train"
+    return Entry(f"{index:05d}", shown.figures[0].shape, shown.caption, side)
 
 
 @dataclass(eq=False)
@@ -184,5 +130,5 @@ class ShapesSource:
 
 
 def open_shapes(spec: str = "shapes") -> ShapesSource:
-    """4,000 captioned pictures of one or two coloured shapes, 64x64 RGB."""
+    """8,000 captioned pictures of one to three coloured shapes, 64x64 RGB."""
     return ShapesSource(range(COUNT), spec)

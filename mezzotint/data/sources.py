@@ -24,7 +24,7 @@ from mezzotint.errors import DataError, MissingInputError, UsageError, nearest
 
 NAMED: dict[str, tuple[Callable[[str], Source], str]] = {
     "digits": (open_digits, "1,797 handwritten digits, 8x8 grey"),
-    "shapes": (open_shapes, "4,000 captioned pictures of coloured shapes, 64x64 RGB"),
+    "shapes": (open_shapes, "8,000 captioned pictures of coloured shapes, 64x64 RGB"),
     "fashion-mnist": (open_fashion, "70,000 pieces of clothing, 28x28 grey"),
 }
 ACCEPTED = (

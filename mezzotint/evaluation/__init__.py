@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+from mezzotint.evaluation.agreement import agreement_values
 from mezzotint.evaluation.costs import cost_values
 from mezzotint.evaluation.likeness import bound_values, denoising_values, reconstruction_values
 from mezzotint.evaluation.sets import ALL, perceptual_values, sample_values
 from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Bounds, Denoises, Reconstructs, Samples
+from mezzotint.families.capabilities import Bounds, Denoises, Prompts, Reconstructs, Samples
 
 Measure = Callable[[Subject], Evaluation]
 MEASURES: tuple[tuple[type, Measure], ...] = (
@@ -23,6 +24,7 @@ MEASURES: tuple[tuple[type, Measure], ...] = (
     ),
     (Denoises, lambda subject: Evaluation(denoising_values(subject.family, subject.pixels))),
     (Samples, sample_values),
+    (Prompts, agreement_values),
     (Family, cost_values),
 )
 

@@ -66,7 +66,7 @@ class Subject:
     @cached_property
     def train_drawn(self) -> NDArray[np.int64]:
         """Rows of ``train`` that are looked at: up to 5,000, in random order."""
-        return _drawn(len(self.train), TRAIN_LOOKED_AT)
+        return drawn_rows(len(self.train), TRAIN_LOOKED_AT)
 
     @cached_property
     def train_pixels(self) -> Pixels:
@@ -127,9 +127,9 @@ class Subject:
 
 def held_out_drawn(held_out: Images, limit: int) -> Pixels:
     """The first ``limit`` of the held-out images in the random order of every evaluation."""
-    return held_out.gather(_drawn(len(held_out), limit))
+    return held_out.gather(drawn_rows(len(held_out), limit))
 
 
-def _drawn(count: int, limit: int) -> NDArray[np.int64]:
+def drawn_rows(count: int, limit: int) -> NDArray[np.int64]:
     """Up to ``limit`` of the rows 0 to ``count`` - 1 at random, the same at every call."""
     return np.random.default_rng(0).permutation(count)[:limit]

@@ -42,6 +42,7 @@ class Batch:
         captions: one text or None an image, or None.
         progress: share of the run that is done, 0 to 1.
         turn: optimiser steps this player has taken before.
+        known: what was found out of these images and captions before training, rows by name.
     """
 
     images: Tensor
@@ -50,6 +51,7 @@ class Batch:
     captions: Sequence[str | None] | None = None
     progress: float = 1.0
     turn: int = 0
+    known: Mapping[str, Tensor] | None = None
 
 
 Losses = dict[str, Tensor]
@@ -106,7 +108,7 @@ class Family(nn.Module):
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
     unaveraged: ClassVar[tuple[str, ...]] = ()
     """How the names of tensors begin that keep their last values instead of an average."""
-    headline: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    headline: Mapping[str, str] = {"loss": "loss"}
     """What a line of progress tells: label -> quantity."""
 
     def __init__(self, config: Any = None, **options: Any) -> None:

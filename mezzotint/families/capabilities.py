@@ -53,6 +53,42 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class Caches(Protocol):
+    """Needs of each image and caption something that is the same at every step."""
+
+    def known_of_images(self, images: Tensor) -> dict[str, Tensor]:
+        """Rows by name, of images (N, C, H, W) in [-1, 1]; of images as they are, not moved."""
+        ...
+
+    def known_of_captions(self, captions: Sequence[str | None]) -> dict[str, Tensor]:
+        """Rows by name."""
+        ...
+
+
+@runtime_checkable
+class Founded(Protocol):
+    """Stands on a model of another family, which is trained first and then stays as it is."""
+
+    @classmethod
+    def foundation(cls) -> str:
+        """The name of that family."""
+        ...
+
+    def adopt(self, coder: Any) -> None:
+        """Take over the weights of a trained model of that family."""
+        ...
+
+
+@runtime_checkable
+class Prompts(Protocol):
+    """Makes images of what texts say."""
+
+    def prompts_of(self, seeds: Sequence[int], prompt: Any = None) -> list[str]:
+        """The text of each seed's image."""
+        ...
+
+
+@runtime_checkable
 class Settles(Protocol):
     """Holds statistics that belong to its weights and have to be taken anew for averaged ones."""
 

@@ -18,7 +18,8 @@ class Conditions:
     """What is asked of the images that are sampled together.
 
     Attributes:
-        told: (N,) int64, what the network is told, -1 for nothing; or None.
+        told: (N,) int64 kinds or (N, length) int64 words, -1 for nothing; (N, 2, length, width)
+            float, words as vectors, those asked for and those to keep away from; or None.
         image: (N, C, H, W) to start from or to keep parts of, or None.
         mask: (N, 1, H, W), 1 where ``image`` is made anew, or None.
         strength: share of the levels that are walked through from ``image``.
@@ -39,6 +40,18 @@ class Conditions:
         whole = (self.told, self.image, self.mask)
         told, image, mask = (None if t is None else t[index.to(t.device)].to(device) for t in whole)
         return Conditions(told, image, mask, self.strength)
+
+
+def asked_for(told: Tensor) -> Tensor:
+    """What is asked for, without what to keep away from."""
+    return told[:, 0] if told.is_floating_point() else told
+
+
+def with_and_without(told: Tensor) -> Tensor:
+    """What is asked for, then for as many rows what to keep away from, or nothing."""
+    if told.is_floating_point():
+        return torch.cat([told[:, 0], told[:, 1]])
+    return torch.cat([told, torch.full_like(told, -1)])
 
 
 def make_conditions(

@@ -6,7 +6,7 @@ network at random in training, which makes guidance possible (2207.12598).
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,9 +18,7 @@ from mezzotint.families.conditions import (
     Conditions,
     Label,
     class_numbers,
-    fixed_parts,
     make_conditions,
-    spread,
 )
 from mezzotint.families.consistency import endless
 from mezzotint.families.diffusing import (
@@ -35,17 +33,16 @@ from mezzotint.families.diffusing import (
 )
 from mezzotint.families.groups import Told
 from mezzotint.families.guiding import guided_at
+from mezzotint.families.making import Watch, between, filmed, made
 from mezzotint.families.objectives import CEILING, OBJECTIVES, errors
 from mezzotint.families.teaching import Lesson
 from mezzotint.families.walking import Looking, looking, walk
-from mezzotint.noise import Level, Levels, slerp, spread_level
+from mezzotint.noise import Level, Levels, spread_level
 from mezzotint.predictions import PREDICTIONS
-from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
-from mezzotint.stepping import Denoised, Step, solve
+from mezzotint.stepping import Denoised, Step
 from mezzotint.variational import Posteriors
 
-ROWS = 16
 MOST_PREVIEW_STEPS = 50
 PREVIEW = {"solver": "unipc", "steps": 10, "spacing": "trailing"}
 
@@ -55,7 +52,8 @@ class Diffusion(Family):
 
     Args:
         config: options, or give them as keywords.
-        network: a network of your own, (noisy, time, label) -> output of the image's shape.
+        network: a network of your own, (noisy, time, told) -> output of the image's shape.
+        told: what the network is told of an image instead of class and group.
     """
 
     kind: ClassVar[str] = "diffusion"
@@ -68,11 +66,13 @@ class Diffusion(Family):
         self,
         config: DiffusionConfig | None = None,
         network: nn.Module | None = None,
+        told: Told | None = None,
         **options: Any,
     ) -> None:
         super().__init__(config, **options)
         self.network = network or build_network(self.config)
-        self.told = Told(len(self.config.classes), self.config.groups, self.shape)
+        classes, groups = len(self.config.classes), self.config.groups
+        self.told = told or Told(classes, groups, self.shape)
         self.process = build_process(self.config)
         self.prediction = PREDICTIONS[self.config.prediction]
         learned = self.config.variance == "learned"
@@ -101,7 +101,7 @@ class Diffusion(Family):
         if told is None:
             return None
         hidden = batch.noise.rand() < self.config.label_dropout
-        return torch.where(hidden, -1, told)
+        return torch.where(hidden.view(-1, *[1] * (told.dim() - 1)), -1, told)
 
     def output(
         self, noisy: Tensor, levels: Levels, told: Tensor | None
@@ -171,7 +171,7 @@ class Diffusion(Family):
         image: Tensor | None = None,
         mask: Tensor | None = None,
         strength: float | None = None,
-        watch: Callable[[int, int], None] = lambda done, total: None,
+        watch: Watch = lambda done, total: None,
         **settings: Any,
     ) -> Tensor:
         """New images (n, C, H, W) in [-1, 1]; image i depends on seeds[i] alone.
@@ -194,16 +194,7 @@ class Diffusion(Family):
         """
         numbers = require_seeds(seeds)
         conditions = self._conditions(numbers, label, image, mask, strength)
-        rows = ROWS if self.device.type == "cpu" else max(1, batch)
-        parts = list(fixed_parts(len(numbers), rows))
-        steps = conditions.steps(int(settings.get("steps", self.config.steps)))
-        made = []
-        for index, part in enumerate(parts):
-            noise = ImageNoise([numbers[row] for row in part], self.device)
-            walk = self.trajectory(noise, conditions.part(part, self.device), **settings)
-            watched = counted(walk, watch, index * steps, len(parts) * steps)
-            made.append(solve(watched).clamp(-1, 1).cpu())
-        return torch.cat(made)[: len(numbers)]
+        return made(self, numbers, conditions, batch, watch, **settings).clamp(-1, 1)
 
     def student(self) -> tuple[Family, dict[str, Any]]:
         """A copy that learns to sample in two steps, and training options for it.
@@ -264,15 +255,8 @@ class Diffusion(Family):
         """
         numbers = require_seeds(seeds)
         conditions = self._conditions(numbers, label, image, mask, strength)
-        walk = self.trajectory(
-            ImageNoise(numbers, self.device),
-            conditions.part(range(len(numbers)), self.device),
-            **settings,
-        )
-        states = list(walk)
-        kept = [states[at] for at in spread(len(states), frames)]
-        noisy = torch.stack([state.noisy.clamp(-1, 1).cpu() for state in kept], 1)
-        return noisy, torch.stack([state.clean.clamp(-1, 1).cpu() for state in kept], 1)
+        noisy, clean = filmed(self, numbers, conditions, frames, **settings)
+        return noisy.clamp(-1, 1), clean.clamp(-1, 1)
 
     @torch.inference_mode()
     def interpolate(
@@ -283,14 +267,5 @@ class Diffusion(Family):
         Both ends are what :meth:`sample` makes of the seeds with a deterministic solver; the class
         is that of the first.
         """
-        ends = ImageNoise([first, second], self.device).randn(*self.shape)
-        shares = torch.linspace(0, 1, count, device=self.device).view(-1, 1, 1, 1)
-        starts = slerp(ends[:1], ends[1:], shares)
-        whole = self._conditions([first] * count, label)
-        made = []
-        for part in fixed_parts(count, ROWS):
-            conditions = whole.part(part, self.device)
-            noise = ImageNoise([first] * len(part), self.device, "interpolate")
-            walk = self.trajectory(noise, conditions, starts[part], **settings)
-            made.append(solve(walk).clamp(-1, 1).cpu())
-        return torch.cat(made)[:count]
+        conditions = self._conditions([first] * count, label)
+        return between(self, first, second, conditions, count, **settings).clamp(-1, 1)

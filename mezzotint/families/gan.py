@@ -49,7 +49,7 @@ class GAN(Family):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = frozenset({"label", "psi", "truncation"})
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.",)
-    headline: ClassVar[Mapping[str, str]] = HEADLINE
+    headline: Mapping[str, str] = HEADLINE
 
     def __init__(
         self,

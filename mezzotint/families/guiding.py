@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mezzotint.families.conditions import asked_for, with_and_without
 from mezzotint.families.diffusing import DiffusionConfig
 from mezzotint.guidance import guide, rescale_guidance
 from mezzotint.noise import Level, Levels, spread_level
@@ -23,7 +24,7 @@ def guided_at(
     """
     levels = spread_level(level, noisy)
     if told is None or config.guidance == 1 or not guides(level, config):
-        return seen(noisy, levels, told)
+        return seen(noisy, levels, None if told is None else asked_for(told))
     halves = apart(seen) if noisy.device.type == "cpu" else seen
     return guided(halves, noisy, levels, told, config)
 
@@ -37,13 +38,13 @@ def guided(
         seen: (noisy, levels, told) -> x_0, where told is -1 for nothing.
         noisy: (N, C, H, W).
         levels: of each image.
-        told: (N,) or None, which leaves nothing to guide by.
+        told: as :class:`Conditions` has it; None leaves nothing to guide by.
         config: has the weight, its range of sigma / alpha, and the rescaling.
     """
     if told is None or config.guidance == 1:
-        return seen(noisy, levels, told)
+        return seen(noisy, levels, None if told is None else asked_for(told))
     doubled = Levels(*(torch.cat([part, part]) for part in levels))
-    both = torch.cat([told, torch.full_like(told, -1)])
+    both = with_and_without(told)
     return mixed(seen(torch.cat([noisy, noisy]), doubled, both), levels, config)
 
 

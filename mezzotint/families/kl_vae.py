@@ -30,6 +30,7 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": squared_error,
 }
 MEMORY = 0.01
+LEAST_SPREAD = 1e-4
 
 
 class KLVAE(Family):
@@ -43,7 +44,7 @@ class KLVAE(Family):
     config_class: ClassVar[type] = KLVAEConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.", "latent_", "begun")
-    headline: ClassVar[Mapping[str, str]] = {"loss": "coder.loss", "PSNR": "coder.psnr"}
+    headline: Mapping[str, str] = {"loss": "coder.loss", "PSNR": "coder.psnr"}
 
     latent_mean: Tensor
     latent_square: Tensor
@@ -52,6 +53,8 @@ class KLVAE(Family):
     def __init__(self, config: KLVAEConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         own = self.config
+        if not own.adversarial:  # quantities of a player on its own have no prefix
+            self.headline = {"loss": "loss", "PSNR": "psnr"}
         self.coder = build_coder(own)
         self.critic: nn.Module | None = None
         if own.adversarial:
@@ -142,6 +145,23 @@ class KLVAE(Family):
     def scaling_factor(self) -> float:
         """1 / standard deviation of latents in training (2112.10752, appendix G)."""
         return 1 / float(spread(self.latent_mean, self.latent_square))
+
+    @torch.no_grad()
+    def standardise(self, latents: Tensor) -> None:
+        """Give latents like these (N, latent, h, w) mean 0 and standard deviation 1 a channel.
+
+        The map goes into the 1x1 convolutions around the latents; what is rebuilt stays the same.
+        """
+        mean, scale = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(LEAST_SPREAD)
+        before, after = self.coder.vae.quant_conv, self.coder.vae.post_quant_conv
+        count = len(mean)
+        after.bias.add_(after.weight.flatten(1) @ mean)
+        after.weight.mul_(scale.view(1, -1, 1, 1))
+        before.weight[:count].div_(scale.view(-1, 1, 1, 1))
+        before.bias[:count].sub_(mean).div_(scale)
+        before.bias[count:].sub_(2 * scale.log())  # of the variance
+        self.latent_mean.fill_(0.0)
+        self.latent_square.fill_(1.0)
 
     def published(self) -> Any:
         """The ``AutoencoderKL`` itself, whose configuration tells the scale of its latents."""

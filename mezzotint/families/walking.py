@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.errors import DataError
-from mezzotint.families.conditions import Conditions
+from mezzotint.families.conditions import Conditions, asked_for, with_and_without
 from mezzotint.families.diffusing import DiffusionConfig, build_process
 from mezzotint.families.guiding import Seen, guides, mixed
 from mezzotint.guidance import CLIPS
@@ -18,7 +18,7 @@ from mezzotint.stepping import Ask, Denoised, Step, Walk, driven
 
 
 class Look(NamedTuple):
-    """Rows for a network: (k, C, H, W) at one level and what it is told of them, (k,) or None."""
+    """Rows for a network: (k, C, H, W) at one level and what it is told of each, or None."""
 
     noisy: Tensor
     level: Level
@@ -92,9 +92,10 @@ def looking(config: DiffusionConfig, noise: ImageNoise, conditions: Conditions) 
         if isinstance(event, Step):
             yield event
         elif told is None or config.guidance == 1 or not guides(event.level, config):
-            seen = yield Look(event.noisy, event.level, told)
+            wanted = None if told is None else asked_for(told)
+            seen = yield Look(event.noisy, event.level, wanted)
         else:
-            both = torch.cat([told, torch.full_like(told, -1)])
+            both = with_and_without(told)
             found = yield Look(torch.cat([event.noisy, event.noisy]), event.level, both)
             seen = mixed(found, spread_level(event.level, event.noisy), config)
 

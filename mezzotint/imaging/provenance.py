@@ -48,7 +48,7 @@ def text_chunks(metadata: Mapping[str, Any]) -> PngInfo:
 
 def parameters_line(metadata: Mapping[str, Any]) -> str:
     """Prompt, ``Negative prompt:`` and ``Key: value, ...`` as the AUTOMATIC1111 web UI writes."""
-    negative = metadata.get("negative")
+    negative = metadata.get("negative_prompt") or metadata.get("negative")
     pairs = [
         f"{shown}: {_quoted(metadata[key])}" for key, shown in _LINE.items() if _has(metadata, key)
     ]

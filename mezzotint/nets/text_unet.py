@@ -28,8 +28,8 @@ class TextUNet(nn.Module):
         text_width: channels of the text.
         text_layers: of the text encoder.
 
-    Shapes: noisy (N, channels, h, w), time (N,), tokens (N, length) int64 with -1 for the empty
-    text, or None -> (N, channels, h, w).
+    Shapes: noisy (N, channels, h, w), time (N,), told (N, length) int64 token numbers with -1 for
+    the empty text, (N, length, text_width) vectors of :meth:`words`, or None -> as noisy.
 
     Raises:
         MissingExtraError: ``transformers`` is not installed.
@@ -57,10 +57,11 @@ class TextUNet(nn.Module):
         found: Tensor = self.text(torch.where(tokens < 0, self.empty, tokens))[0]
         return found
 
-    def forward(self, noisy: Tensor, time: Tensor, tokens: Tensor | None = None) -> Tensor:
+    def forward(self, noisy: Tensor, time: Tensor, told: Tensor | None = None) -> Tensor:
         """What the U-Net predicts for each latent."""
-        rows = self.empty.expand(len(noisy), -1) if tokens is None else tokens
-        found: Tensor = self.unet(noisy, time, self.words(rows), return_dict=False)[0]
+        rows = self.empty.expand(len(noisy), -1) if told is None else told
+        words = rows if rows.is_floating_point() else self.words(rows)
+        found: Tensor = self.unet(noisy, time, words.to(noisy.dtype), return_dict=False)[0]
         return found
 
 

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mezzotint.config import override
 from mezzotint.errors import ConfigError, MissingExtraError
 from mezzotint.families.diffusing import DiffusionConfig
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.kl_vae import KLVAE
+from mezzotint.families.text_to_image import TextToImage
 from mezzotint.runs.pipelines import require_multiple, write_whole
-from mezzotint.runs.schedulers import scheduler_of
+from mezzotint.runs.schedulers import WRITERS, nearest_solver, scheduler_of
 from mezzotint.text.tokenizer import CaptionTokenizer
 
 NEEDED = {"spacing": "trailing", "clip": "none"}
@@ -29,8 +31,27 @@ picture = pipeline("a red circle", height={height}, width={width}, guidance_scal
 """
 
 
+def write_text(model: TextToImage, folder: Path, solver: str | None = None) -> None:
+    """Write a model as a ``StableDiffusionPipeline``; errors as :func:`write_text_pipeline`.
+
+    Args:
+        model: the model.
+        folder: to be made; it must not exist.
+        solver: how the pipeline samples; None: the model's own, or ddim where diffusers has none.
+    """
+    config = model.prior.config
+    known = (config.process, config.solver) in WRITERS
+    wanted = solver or (config.solver if known else nearest_solver(config))
+    written = override(config, {"solver": wanted})
+    write_text_pipeline(model.coder, model.prior, model.tokenizer, folder, written)
+
+
 def write_text_pipeline(
-    coder: KLVAE, prior: Diffusion, tokenizer: CaptionTokenizer, folder: Path
+    coder: KLVAE,
+    prior: Diffusion,
+    tokenizer: CaptionTokenizer,
+    folder: Path,
+    config: DiffusionConfig | None = None,
 ) -> None:
     """Write the parts as a ``StableDiffusionPipeline``, whole or not at all.
 
@@ -39,6 +60,7 @@ def write_text_pipeline(
         prior: a diffusion model of its scaled latents whose network is a :class:`TextUNet`.
         tokenizer: of the captions.
         folder: to be made; it must not exist.
+        config: how the pipeline samples; None: as the diffusion model does.
 
     Raises:
         ConfigError: the pipeline cannot sample as the model does; the message says what to change.
@@ -46,7 +68,7 @@ def write_text_pipeline(
         CannotCreateError, StorageError: the folder exists or cannot be written.
     """
     require_multiple(coder.config.size, coder.coder.multiple)
-    scheduler = _scheduler(prior.config)
+    scheduler = _scheduler(config or prior.config)
 
     def save(building: Path) -> None:
         place = building / "tokenizer"

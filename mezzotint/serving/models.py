@@ -11,7 +11,7 @@ import torch
 from mezzotint.api.opening import open_model
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Joins
-from mezzotint.families.diffusion import ROWS
+from mezzotint.families.making import ROWS
 from mezzotint.serving.pooling import Pool
 
 HELD = 4

@@ -1,7 +1,11 @@
 """From packed pixels to batches on the device: one gather, one conversion."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mezzotint.data.batches import Rows, rows_at
@@ -52,15 +56,40 @@ class Feed:
         self.images, self.size = images, batch
         self._device = torch.device("cpu")
         self._resident: Tensor | None = None
+        self._known: dict[str, Any] = {}
+
+    def know(self, known: Mapping[str, NDArray[Any]]) -> None:
+        """Hand out rows (n, ...) that were found out of the images beforehand with each batch."""
+        self._known = {name: self._placed(rows) for name, rows in known.items()}
+
+    def _placed(self, rows: NDArray[Any]) -> Any:
+        """Rows on a GPU if they are small beside its memory, else where they are."""
+        if self._device.type != "cuda" or rows.nbytes >= self._room():
+            return rows
+        return torch.from_numpy(np.array(rows)).to(self._device)
+
+    def _room(self) -> float:
+        return RESIDENT_SHARE * torch.cuda.mem_get_info(self._device)[0]
+
+    def known(self, rows: Rows) -> dict[str, Tensor] | None:
+        """What was found out of the images at ``rows``, on the device."""
+        if not self._known:
+            return None
+        return {name: self._gathered(values, rows) for name, values in self._known.items()}
+
+    def _gathered(self, values: Any, rows: Rows) -> Tensor:
+        index = np.array(rows)
+        if isinstance(values, Tensor):
+            return values[torch.as_tensor(index, device=self._device)]
+        return torch.from_numpy(np.take(values, index, axis=0)).to(self._device)
 
     def to(self, device: torch.device) -> None:
         """Serve batches on ``device``; a set that is small beside a GPU's memory moves there."""
         self._device = device
         if device.type != "cuda":
             return
-        free, _ = torch.cuda.mem_get_info(device)
         bytes_needed = len(self.images) * self.images.pixels[0].nbytes
-        if bytes_needed < RESIDENT_SHARE * free:
+        if bytes_needed < self._room():
             everything = self.images.gather(np.arange(len(self.images)))
             self._resident = torch.from_numpy(everything).to(device)
 
@@ -85,4 +114,5 @@ class Feed:
             images = torch.where(mirrored, images.flip(-1), images)
         labels = self.images.labels_of(rows)
         marks = None if labels is None else torch.from_numpy(labels).to(self._device)
-        return Batch(images, noise, marks, self.images.captions_of(rows))
+        captions, known = self.images.captions_of(rows), self.known(rows)
+        return Batch(images, noise, marks, captions, known=known)

@@ -1,9 +1,11 @@
 """What the user asked for, settled: family, options, data and length of a run."""
 
+import functools
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,11 +17,14 @@ from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
 from mezzotint.families.groups import groups_for
+from mezzotint.text import tokenizer
+from mezzotint.text.tokenizer import CaptionTokenizer
 from mezzotint.training.few_images import default_jitter
 from mezzotint.training.recipe import Recipe
 
 DEFAULT_IMAGES = 200_000
 MOST_MEASURED = 2000
+MOST_PROMPTS, LONGEST_PROMPT = 256, 300
 LEAST_STD = 0.01
 PACKAGES = ("mezzotint", "torch", "numpy", "pillow", "safetensors", "accelerate")
 _FREE = {"checkpoint_seconds", "keep", "tensorboard", "record", "watch"}
@@ -77,6 +82,17 @@ class Plan:
         torch.manual_seed(self.recipe.seed)
         return self.kind(config)
 
+    def shorter(self, share: float) -> "Plan":
+        """The same plan for a share of its length."""
+        return replace(self, recipe=shortened(self.recipe, share))
+
+
+def shortened(recipe: Recipe, share: float) -> Recipe:
+    """The recipe for a share of its length."""
+    if recipe.budget is not None:
+        return override(recipe, {"budget": recipe.budget * share})
+    return override(recipe, {"images": max(1, round((recipe.images or 0) * share))})
+
 
 def pixel_std(data: Images) -> float:
     """Standard deviation of the pixels in [-1, 1], over at most 2,000 training images."""
@@ -86,11 +102,32 @@ def pixel_std(data: Images) -> float:
     return round(max(spread, LEAST_STD), 4)
 
 
+def _captions(data: Images) -> list[str]:
+    train = data.train
+    found = train.captions_of(range(len(train))) or ()
+    return [text for text in found if text and text.strip()]
+
+
+@functools.lru_cache(maxsize=1)
+def _words(data: Images) -> CaptionTokenizer:
+    return tokenizer.train(_captions(data))
+
+
+def some_captions(data: Images) -> tuple[str, ...]:
+    """At most 256 different captions, spread over the training images, each in one line."""
+    texts = sorted({" ".join(text.split())[:LONGEST_PROMPT] for text in _captions(data)})
+    order = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
+    return tuple(order[:MOST_PROMPTS])
+
+
 MEASURED: dict[str, Callable[[Images], Any]] = {
     "size": lambda data: data.size,
     "channels": lambda data: data.channels,
     "classes": lambda data: data.classes,
     "data_std": pixel_std,
+    "merges": lambda data: tuple(" ".join(pair) for pair in _words(data).merges),
+    "length": lambda data: _words(data).length,
+    "prompts": some_captions,
 }
 """Options of models that are read off the data."""
 

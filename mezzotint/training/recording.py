@@ -93,9 +93,12 @@ class Recording:
     ) -> None:
         self.graph, self.images = graph, batch.images.clone()
         self.labels = None if batch.labels is None else batch.labels.clone()
+        known = batch.known
+        self.known = None if known is None else {name: one.clone() for name, one in known.items()}
         buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
         draws = self._warm_up(backward, module, batch)
-        static = replace(batch, images=self.images, labels=self.labels, noise=draws)
+        static = replace(batch, images=self.images, labels=self.labels, known=self.known)
+        static = replace(static, noise=draws)
         module.zero_grad(set_to_none=True)  # the recorded pass allocates its own gradients
         with recording(graph):
             self.losses = {name: loss.detach() for name, loss in backward(static).items()}
@@ -119,6 +122,8 @@ class Recording:
         self.images.copy_(batch.images)
         if self.labels is not None and batch.labels is not None:
             self.labels.copy_(batch.labels)
+        for name, rows in (self.known or {}).items():
+            rows.copy_((batch.known or {})[name])
         for (kind, shape), tensor in zip(self.asked, self.tensors, strict=True):
             tensor.copy_(getattr(batch.noise, kind)(*shape))
         self.graph.replay()

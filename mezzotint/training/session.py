@@ -21,6 +21,7 @@ from mezzotint.runs import checkpoint, snapshots
 from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
 from mezzotint.storage.weights import first_non_finite
+from mezzotint.training.caching import known_rows
 from mezzotint.training.cards import model_card
 from mezzotint.training.curves import draw_curves
 from mezzotint.training.devices import together, told_by_leader
@@ -79,9 +80,10 @@ class Session:
         feed = Feed(self.data.train, self.recipe.batch)
         self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
         self.leads = self.trainer.accelerator.is_main_process
-        if not self.leads:
-            self.show = Silent()
+        self.show = self.show if self.leads else Silent()
         with together(), self.folder.hold() if self.leads else nullcontext(), stop.listening():
+            with self.trainer.accelerator.main_process_first():
+                feed.know(known_rows(self.family, feed.images, self.recipe, self.folder, self.show))
             self._start()
             self._train_through_rollbacks()
             if self.trainer.progress < 1:  # a signal came, here or to another process
@@ -160,8 +162,7 @@ class Session:
             self._save()
 
     def _take_snapshot(self, record: Record) -> None:
-        profiles = self.trainer.averages.profiles.items()
-        tensors = {width: average.tensors for width, average in profiles}
+        tensors = {width: one.tensors for width, one in self.trainer.averages.profiles.items()}
         snapshots.take(self.folder.averages, record.images, record.step, tensors)
 
     def _heed(self, record: Record) -> None:
