@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
-SAMPLING = ("label", "prompt", "negative_prompt", "solver", "steps", "guidance")
+ASKED = ("label", "prompt", "negative_prompt")
+SAMPLING = (*ASKED, "solver", "steps", "guidance", "size", "offload", "tiling")
 
 
 def train(command: "cli.Train") -> int:
