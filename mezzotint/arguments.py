@@ -17,7 +17,7 @@ class Sample:
     """Make new images from a trained model."""
 
     model: ModelName
-    """Run or model folder."""
+    """Run or model folder, or a pipeline folder of diffusers."""
     n: Annotated[int, arg(aliases=["-n"])] = 64
     """How many."""
     seed: int = 0
@@ -52,6 +52,12 @@ class Sample:
     """Also write how samples come out of noise, as one PNG."""
     to_seed: int | None = None
     """Walk from the sample of --seed to that of this seed in n pictures."""
+    size: str | None = None
+    """Size of a Stable Diffusion pipeline's pictures: 512, or 768x512 (width x height)."""
+    offload: Literal["model", "sequential"] | None = None
+    """Where a pipeline does not fit on the GPU: its parts visit it in turn, or layer by layer."""
+    tiling: bool | None = None
+    """Let a pipeline decode its pictures in tiles, one by one."""
     batch: int = 64
     """Images at a time; changes no pixel."""
     out: Path = Path("samples.png")

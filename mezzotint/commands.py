@@ -15,16 +15,9 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
-SAMPLING = (
-    "label",
-    "prompt",
-    "negative_prompt",
-    "solver",
-    "steps",
-    "guidance",
-    "psi",
-    "truncation",
-)
+ASKED = ("label", "prompt", "negative_prompt")
+STEERED = ("solver", "steps", "guidance", "psi", "truncation")
+SAMPLING = (*ASKED, *STEERED, "size", "offload", "tiling")
 
 
 def train(command: "cli.Train") -> int:

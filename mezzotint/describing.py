@@ -15,6 +15,8 @@ from mezzotint.imaging.provenance import read_provenance
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import known_family, require_contained
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
+from mezzotint.runs.pretrained import is_text_pipeline
+from mezzotint.runs.safe_pipelines import look_through
 from mezzotint.training.plans import versions
 from mezzotint.training.recipe import Recipe
 
@@ -42,6 +44,9 @@ def describe(path: str | Path) -> dict[str, Any]:
         return _describe_run(RunFolder(place))
     if (place / "config.json").is_file():
         return _describe_model(place)
+    if is_pipeline(place) and is_text_pipeline(place):
+        parts = look_through(place)
+        return {"is": "pipeline", "path": str(place), "class": parts.pipeline, **parts.classes}
     if is_pipeline(place):
         return {"is": "pipeline", "path": str(place), **to_dict(read_pipeline(place).config)}
     if (place / "images.npy").is_file():

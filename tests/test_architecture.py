@@ -63,7 +63,7 @@ TABLE = {
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups families.contending families.inverting families.kl_coding"
-        " families.teaching",
+        " families.teaching families.piping",
     ),
     "shared walks": Group(
         2.15,
@@ -71,7 +71,7 @@ TABLE = {
         open=True,
     ),
     "families": Group(2.2, "families.*"),
-    "joined families": Group(2.3, "families.text_to_image"),
+    "joined families": Group(2.3, "families.text_to_image families.pretrained"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),
     "machinery": Group(
@@ -82,7 +82,11 @@ TABLE = {
     ),
     "runs": Group(3.1, "runs.folder"),
     "loop": Group(3.1, "training.loop"),
-    "pipelines": Group(3.1, "runs.pipelines runs.schedulers runs.text_pipelines", open=True),
+    "pipelines": Group(
+        3.1,
+        "runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines runs.pretrained",
+        open=True,
+    ),
     "loading": Group(3.2, "runs.loading"),
     # 4: what is made of a run
     "views": Group(

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mezzotint.data.scenes import scene
 from mezzotint.errors import DataError, MezzotintError
+from mezzotint.text.pairs import learn
 
 pytest.importorskip("tokenizers", reason="extra 'text'")
+
+import itertools
 
 from mezzotint.text.tokenizer import (
     END,
@@ -132,3 +137,39 @@ def test_transformers_gives_the_same_numbers(tokenizer: CaptionTokenizer, tmp_pa
         CAPTIONS + HARD, padding="max_length", max_length=theirs.model_max_length, truncation=True
     )
     np.testing.assert_array_equal(rows["input_ids"], tokenizer.encode(CAPTIONS + HARD))
+
+
+def plain_pairs(words: dict[tuple[str, ...], int], merges: int) -> list[tuple[str, str]]:
+    """Algorithm 1 of 1508.07909, counting everything anew before each pair."""
+    spelt = [(list(word), count) for word, count in words.items()]
+    found = []
+    for _ in range(merges):
+        counts: dict[tuple[str, str], int] = {}
+        for word, count in spelt:
+            for pair in itertools.pairwise(word):
+                counts[pair] = counts.get(pair, 0) + count
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        found.append(best)
+        for word, _ in spelt:
+            at = 0
+            while at < len(word) - 1:
+                if (word[at], word[at + 1]) == best:
+                    word[at : at + 2] = ["".join(best)]
+                at += 1
+    return found
+
+
+@given(
+    st.dictionaries(st.text("abc", min_size=1, max_size=9).map(tuple), st.integers(1, 9)),
+    st.integers(1, 30),
+)
+def test_pairs_are_those_of_the_plain_algorithm(
+    words: dict[tuple[str, ...], int], merges: int
+) -> None:
+    assert learn(words, merges) == plain_pairs(words, merges)
+
+
+def test_pairs_do_not_depend_on_the_order_of_captions() -> None:
+    assert train(CAPTIONS[::-1]).merges == train(CAPTIONS).merges

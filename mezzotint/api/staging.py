@@ -15,6 +15,7 @@ from mezzotint.training.plans import Plan, shortened
 from mezzotint.training.recipe import Recipe
 
 PASSED_ON = "seed precision compile flip checkpoint_seconds keep tensorboard record log_every"
+PRESET = "quick"  # of the stage that is not what the user came for
 Train = Callable[..., Any]
 
 
@@ -82,7 +83,7 @@ def foundation(
     said = frozenset(data.describe())
     first = Part(show, 0.0, share, base, rest.recipe.budget or 0.0, said)
     options = {**mapping_of(settled.coder), **_passed_on(plan.recipe, share)}
-    found = train(base, data, folder / "autoencoder", progress=first, **options).model
+    found = train(base, data, folder / "autoencoder", PRESET, first, **options).model
     return _standing(rest, found), found, Part(show, share, 1.0, plan.kind.kind)
 
 

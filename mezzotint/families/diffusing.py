@@ -68,7 +68,7 @@ class DiffusionConfig:
     widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
     attention: int = option(1, "how many of the deepest levels have attention", low=0, high=8)
-    process: Literal["flow", "exploding", "linear", "cosine"] = option(
+    process: Literal["flow", "exploding", "linear", "cosine", "scaled"] = option(
         "flow", "forward process: straight path, EDM's, or a table of betas"
     )
     timesteps: int = option(1000, "levels of a table of betas", low=2, high=100_000)

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
 LARGEST_WEIGHT = 1e4
-WIDTHS = (32, 64, 128, 256)
+GROWTH = (1, 2, 4, 8)  # of the channels, level by level
 _COMMON = {"lr": 1e-3, "batch": 32, "decay": "linear", "clip": 1.0}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _COMMON,
     "plain": _COMMON | {"adversarial": 0.0},
+    "quick": _COMMON | {"adversarial": 0.0, "width": 16, "optimizer": "muon", "lr": 5e-3},
     "stable-diffusion": _COMMON | {"widths": (128, 256, 512, 512), "blocks": 2, "lr": 1e-4},
 }
 
@@ -30,6 +31,7 @@ class KLVAEConfig:
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(3, "image channels: grey, RGB or RGBA")
     latent: int = option(4, "channels of the latent grid", low=1, high=64)
+    width: int = option(32, "channels of the finest level, where widths is empty", 4, 512)
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 4, 2048)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
     attention: bool = option(True, "self-attention at the coarsest level")
@@ -71,7 +73,7 @@ def least_side(layers: int) -> int:
 def stage_widths(config: KLVAEConfig) -> tuple[int, ...]:
     """The configured widths, or those that halve the image once (16 pixels), twice or thrice."""
     halvings = 1 + (max(config.size) > 16) + (max(config.size) > 64)
-    return config.widths or WIDTHS[: halvings + 1]
+    return config.widths or tuple(config.width * each for each in GROWTH[: halvings + 1])
 
 
 def build_coder(config: KLVAEConfig) -> "DiffusersVAE":

@@ -8,9 +8,11 @@ from typing import Any, Literal
 from mezzotint.config import from_dict, option, parse_size, shown, to_dict, validate
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.diffusing import DiffusionConfig, require_solver
+from mezzotint.families.kl_coding import PRESETS as KL_PRESETS
 from mezzotint.families.kl_coding import KLVAEConfig
 from mezzotint.seeds import ImageNoise
-from mezzotint.text.tokenizer import LENGTH, SHORTEST, Merge
+from mezzotint.text.pairs import Merge
+from mezzotint.text.tokenizer import LENGTH, SHORTEST
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 32, "jitter": 0.0},
@@ -76,7 +78,8 @@ def coder_config(config: TextToImageConfig) -> KLVAEConfig:
         if name in form and given.get(name, wanted) != wanted:
             what = f"an autoencoder for {name}={shown(given[name])}, not {wanted}"
             raise ConfigError(what, "coder", "train at the autoencoder's size and channels")
-    return from_dict(KLVAEConfig, {**given, **form, "adversarial": 0.0}, where="coder")
+    quick = {"width": KL_PRESETS["quick"]["width"]}
+    return from_dict(KLVAEConfig, {**quick, **given, **form, "adversarial": 0.0}, where="coder")
 
 
 def mapping_of(text: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mezzotint.families.base import Family, read_model_config
 from mezzotint.families.capabilities import Settles
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
+from mezzotint.runs.pretrained import is_text_pipeline, read_text_pipeline
 from mezzotint.storage.files import replace_json
 from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.weights import kinds_of, load_into
@@ -26,7 +27,7 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
 
     Args:
         path: a run folder, one with ``config.json`` and ``model.safetensors``, or a pipeline
-            folder of diffusers with a ``UNet2DModel``.
+            folder of diffusers: a ``UNet2DModel``, or Stable Diffusion.
         modules: networks of your own, if the model was built with some.
 
     Raises:
@@ -38,7 +39,7 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
         kind = known_family(read_model_config(folder)["kind"], folder)
         return kind.from_pretrained(folder, **modules)
     if is_pipeline(folder):
-        return read_pipeline(folder)
+        return read_text_pipeline(folder) if is_text_pipeline(folder) else read_pipeline(folder)
     run = RunFolder(folder)
     require_contained(run)
     if run.finished():

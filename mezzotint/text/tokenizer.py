@@ -3,7 +3,7 @@
 ``transformers.CLIPTokenizer`` opens the folder and gives the same numbers.
 """
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mezzotint.errors import DataError, MissingExtraError
 from mezzotint.storage.files import make_folder, replace_bytes, replace_json
 from mezzotint.storage.readers import inside, parse_json, read_small
+from mezzotint.text.pairs import Merge, learn
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 SUFFIX = "</w>"
@@ -27,7 +28,6 @@ WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 SPECIALS = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
-Merge = tuple[str, str]
 
 
 class CaptionTokenizer:
@@ -120,10 +120,8 @@ def train(
         what = "there is no caption to learn words from"
         raise DataError(what, "captions", "give images with captions; see docs/data.md")
     from_bytes = _rules(vocabulary_of(()), ())
-    trainer = _trainer(2 * len(_letters()) + merges)
-    from_bytes.train_from_iterator(texts, trainer)
-    learnt = json.loads(from_bytes.to_str())["model"]["merges"]
-    pairs = tuple((first, second) for first, second in map(_pair, learnt))[:merges]
+    words = Counter(word for text in texts for word in _words(from_bytes, text))
+    pairs = tuple(learn(words, merges))
     return CaptionTokenizer(pairs, length or fitting_length(pairs, texts))
 
 
@@ -180,22 +178,10 @@ def _rules(vocabulary: dict[str, int], merges: Sequence[Merge]) -> Any:
     return rules
 
 
-def _trainer(size: int) -> Any:
-    from tokenizers import trainers
-
-    alphabet: dict[str, Any] = {
-        "initial_alphabet": _letters(),
-        "limit_alphabet": len(_letters()),
-    }
-    return trainers.BpeTrainer(
-        vocab_size=size, end_of_word_suffix=SUFFIX, show_progress=False, **alphabet
-    )
-
-
-def _pair(learnt: str | Sequence[str]) -> Merge:
-    """A pair as any version of ``tokenizers`` writes it."""
-    first, second = learnt.split(" ") if isinstance(learnt, str) else learnt
-    return first, second
+def _words(rules: Any, text: str) -> list[tuple[str, ...]]:
+    """The words of a text, each as letters, the last of which ends it."""
+    parts = rules.pre_tokenizer.pre_tokenize_str(rules.normalizer.normalize_str(text))
+    return [(*word[:-1], word[-1] + SUFFIX) for word, _ in parts if word]
 
 
 def _is_length(value: Any) -> bool:

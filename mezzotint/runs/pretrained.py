@@ -1,0 +1,101 @@
+"""Stable Diffusion pipelines of others, opened part by part after they were looked through."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mezzotint.errors import DataError, MissingExtraError
+from mezzotint.families.piping import OWN, PretrainedConfig
+from mezzotint.families.pretrained import Pretrained
+from mezzotint.runs.safe_pipelines import PARTS, SAME, Parts, look_through, pipeline_class
+
+VARIANTS = {
+    "StableDiffusionPipeline": {
+        "image": "StableDiffusionImg2ImgPipeline",
+        "mask": "StableDiffusionInpaintPipeline",
+    },
+    "StableDiffusionXLPipeline": {
+        "image": "StableDiffusionXLImg2ImgPipeline",
+        "mask": "StableDiffusionXLInpaintPipeline",
+    },
+}
+GUIDANCE = {"StableDiffusionPipeline": 7.5, "StableDiffusionXLPipeline": 5.0}
+PLAIN = {"StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None}}
+PLAIN["StableDiffusionPipeline"] |= {"requires_safety_checker": False}  # type: ignore[dict-item]
+READ_SETTINGS = ("force_zeros_for_empty_prompt",)
+
+
+def is_text_pipeline(folder: Path) -> bool:
+    """Whether a pipeline folder names one that reads text."""
+    return pipeline_class(folder) in (*PARTS, *SAME)
+
+
+def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
+    """A Stable Diffusion pipeline as a model, on a GPU in half precision where there is one.
+
+    The safety checker is left out. Nothing in the folder is executed; see
+    :mod:`mezzotint.runs.safe_pipelines`.
+
+    Raises:
+        RefusedError, ConfigError, MissingInputError: as :func:`look_through`.
+        DataError: configuration and weights do not belong together.
+        MissingExtraError: ``transformers`` is not installed.
+    """
+    parts = look_through(folder)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.float32 if place == "cpu" else torch.float16
+    try:
+        opened = {name: _part(parts, name, dtype) for name in parts.classes}
+    except ImportError as error:
+        raise MissingExtraError("transformers", "text") from error
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+        what = f"this pipeline cannot be opened: {_line(error)}"
+        raise DataError(what, str(folder), "use another copy of it") from error
+    import diffusers
+
+    switches = {name: parts.settings[name] for name in READ_SETTINGS if name in parts.settings}
+    plain = PLAIN.get(parts.pipeline, {})
+    pipeline = getattr(diffusers, parts.pipeline)(**opened, **plain, **switches).to(place)
+    variants = {
+        name: _variant(getattr(diffusers, kind), parts.pipeline)
+        for name, kind in VARIANTS[parts.pipeline].items()
+    }
+    return Pretrained(_config(pipeline, parts.pipeline), pipeline, variants).eval()
+
+
+def _part(parts: Parts, name: str, dtype: torch.dtype) -> Any:
+    import diffusers
+    import transformers
+
+    library = diffusers if name in ("unet", "vae", "scheduler") else transformers
+    kind = getattr(library, parts.classes[name])
+    options: dict[str, Any] = {"local_files_only": True}
+    if name not in ("scheduler", "tokenizer", "tokenizer_2"):
+        options |= {"torch_dtype": dtype, "use_safetensors": True}
+        options |= {"variant": "fp16"} if parts.half else {}
+    return kind.from_pretrained(str(parts.folder / name), **options)
+
+
+def _variant(kind: Any, pipeline: str) -> Any:
+    """A class of pipelines made of the parts of another one, without its bar."""
+
+    def build(**parts: Any) -> Any:
+        extra = {"requires_safety_checker": False} if "safety_checker" in parts else {}
+        built = kind(**parts, **extra)
+        built.set_progress_bar_config(disable=True)
+        return built
+
+    return build
+
+
+def _config(pipeline: Any, name: str) -> PretrainedConfig:
+    side = pipeline.unet.config.sample_size
+    height, width = (side, side) if isinstance(side, int) else side
+    factor = pipeline.vae_scale_factor
+    size = (height * factor, width * factor)
+    return PretrainedConfig(size=size, solver=OWN, guidance=GUIDANCE[name])
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

@@ -1,0 +1,240 @@
+"""Pipelines of others: they draw what diffusers draws, and nothing in them is run."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="extra 'text'")
+pytest.importorskip("tokenizers", reason="extra 'text'")
+
+import diffusers
+from hostile_models import Payload
+from pipeline_kit import saved
+
+import mezzotint as mz
+from mezzotint.describing import describe
+from mezzotint.errors import (
+    ConfigError,
+    DataError,
+    MezzotintError,
+    MissingInputError,
+    RefusedError,
+    UsageError,
+)
+from mezzotint.families.piping import extra_rows, with_extras
+from mezzotint.families.pretrained import Pretrained
+from mezzotint.seeds import ImageNoise
+
+PROMPTS = ["a red circle", "a photo of an astronaut riding a horse"]
+LAYOUTS = ("sd15", "sd15-old", "sd21", "xl")
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders of layouts, made when they are first asked for."""
+    made: dict[str, Path] = {}
+
+    def folder(layout: str) -> Path:
+        if layout not in made:
+            made[layout] = saved(layout, tmp_path_factory.mktemp("pipelines"))
+        return made[layout]
+
+    return folder
+
+
+def theirs(folder: Path, **options: Any) -> torch.Tensor:
+    pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(
+        folder, safety_checker=None, feature_extractor=None
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    noise = ImageNoise(range(2)).randn(4, 8, 8)
+    settings = {"num_inference_steps": STEPS, "output_type": "pt", "latents": noise, **options}
+    found: torch.Tensor = pipeline(PROMPTS, height=16, width=16, **settings).images
+    return found * 2 - 1
+
+
+@pytest.mark.parametrize("negative", [None, "a horse"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_it_draws_what_diffusers_draws(
+    layout: str, negative: str | None, folders: Callable[[str], Path]
+) -> None:
+    folder = folders(layout)
+    model = mz.load(folder)
+    assert isinstance(model, Pretrained)
+    found = model.sample(range(2), prompt=PROMPTS, negative_prompt=negative, steps=STEPS)
+    guidance = 5.0 if layout == "xl" else 7.5
+    told = None if negative is None else [negative] * 2
+    wanted = theirs(folder, guidance_scale=guidance, negative_prompt=told)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+    assert found.std() > 0.01
+    alone = model.sample([1], prompt=PROMPTS[1], negative_prompt=negative, steps=STEPS)
+    torch.testing.assert_close(alone, found[1:], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", ["sd15", "sd21", "xl"])
+def test_our_ddim_is_their_ddim(layout: str, folders: Callable[[str], Path]) -> None:
+    model: Any = mz.load(folders(layout))
+    found = model.sample(range(2), prompt=PROMPTS, steps=5, guidance=3, solver="ddim")
+    pipeline = model.pipeline
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(
+        pipeline.scheduler.config,
+        timestep_spacing="trailing",
+        set_alpha_to_one=True,
+        clip_sample=False,
+        steps_offset=1,
+    )
+    noise = ImageNoise(range(2)).randn(4, 8, 8)
+    options = {"height": 16, "width": 16, "latents": noise, "guidance_scale": 3.0}
+    made = pipeline(PROMPTS, num_inference_steps=5, output_type="pt", **options).images
+    torch.testing.assert_close(found, made * 2 - 1, atol=1e-3, rtol=0)
+
+
+def test_from_a_picture_and_under_a_mask(folders: Callable[[str], Path]) -> None:
+    model: Any = mz.load(folders("sd15"))
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    near, far = (
+        model.sample([0], prompt="a red circle", image=image, strength=s, steps=10)
+        for s in (0.2, 1.0)
+    )
+    rebuilt = model.sample([0], prompt="a red circle", image=image, strength=0.1, steps=10)
+    assert (near - rebuilt).abs().mean() < (far - rebuilt).abs().mean()
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    made = model.sample([0], prompt="a red circle", image=image, mask=mask, steps=4)
+    assert made.shape == (1, 3, 16, 16)
+    ours = model.sample([0], prompt="a red circle", image=image, steps=4, solver="unipc")
+    assert torch.isfinite(ours).all()
+    with pytest.raises(UsageError, match="need an image"):
+        model.sample([0], mask=mask)
+
+
+def test_size_tiling_and_offload(folders: Callable[[str], Path]) -> None:
+    model: Any = mz.load(folders("sd15"))
+    assert model.sample([0], prompt="a", size="24x32", steps=2).shape == (1, 3, 32, 24)
+    plain = model.sample([0], prompt="a", steps=2)
+    small = model.sample([0], prompt="a", steps=2, tiling=True, offload="model")
+    torch.testing.assert_close(plain, small, atol=1e-4, rtol=0)
+    with pytest.raises(UsageError, match="multiple of 2"):
+        model.sample([0], prompt="a", size="17x16", steps=2)
+
+
+def test_command_line_and_description(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mz.sample(folders("sd15"), 2, out=out, prompt="a red circle", steps=2)
+    assert len(list(out.iterdir())) == 2
+    found = describe(folders("xl"))
+    assert found["class"] == "StableDiffusionXLPipeline"
+    assert found["text_encoder_2"] == "CLIPTextModelWithProjection"
+
+
+def test_our_solvers_say_what_noise_they_know(folders: Callable[[str], Path]) -> None:
+    model: Any = mz.load(folders("sd15"))
+    model.pipeline.scheduler = diffusers.DDIMScheduler(beta_schedule="linear")
+    with pytest.raises(ConfigError, match="scaled_linear"):
+        model.sample([0], prompt="a", solver="ddim", steps=2)
+
+
+def test_extra_rows_hold_what_else_is_told() -> None:
+    words, pooled = torch.randn(2, 5, 8), torch.randn(2, 13)
+    ids = torch.arange(6.0)[None]
+    found = with_extras(words, pooled, ids)
+    assert found.shape == (2, 5 + extra_rows(13, 8), 8)
+    extra = found[:, 5:].flatten(1)
+    assert torch.equal(extra[:, :13], pooled)
+    assert torch.equal(extra[:, 13:19], ids.expand(2, -1))
+
+
+def _change(name: str, **values: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return change
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
+
+
+def _file(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def _link(folder: Path) -> None:
+    (folder / "vae" / "more.json").symlink_to("/etc/hostname")
+
+
+def _shards(folder: Path) -> None:
+    index = {"weight_map": {"a": "../../other.safetensors"}}
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    path.write_text(json.dumps(index))
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], None], type[MezzotintError], str]] = {
+    "code": (_file("unet/model.py", b"print()"), RefusedError, "code among the files"),
+    "pickle beside": (_file("x.pkl", b""), RefusedError, "code among the files"),
+    "pickle": (_pickled, MissingInputError, "pickle, which could run code"),
+    "auto_map": (_change("unet/config.json", auto_map={"A": "b"}), RefusedError, "would run"),
+    "deep": (_change("vae/config.json", x=[{"auto_map": 1}]), RefusedError, "would run code"),
+    "attention": (
+        _change("text_encoder/config.json", _attn_implementation_internal="evil/kernel"),
+        RefusedError,
+        "would run code",
+    ),
+    "custom": (_change("model_index.json", custom_pipeline="x"), ConfigError, "not known here"),
+    "class": (_change("model_index.json", unet=["os", "system"]), ConfigError, "not known here"),
+    "module": (
+        _change("model_index.json", unet=["diffusers", "AutoModel"]),
+        ConfigError,
+        "not known here",
+    ),
+    "extra": (_change("model_index.json", more=["diffusers", "X"]), ConfigError, "not known here"),
+    "scheduler": (
+        _change("model_index.json", scheduler=["diffusers", "OtherScheduler"]),
+        ConfigError,
+        "not known here",
+    ),
+    "link": (_link, RefusedError, "leads out"),
+    "shards": (_shards, RefusedError, "shards lead elsewhere"),
+    "layers": (
+        _change("text_encoder/config.json", num_hidden_layers=10**6),
+        RefusedError,
+        "out of range",
+    ),
+    "width": (_change("unet/config.json", cross_attention_dim=10**9), RefusedError, "range"),
+    "blocks": (
+        _change("unet/config.json", block_out_channels=[16] * 5000),
+        RefusedError,
+        "5,000 entries",
+    ),
+    "other sizes": (_change("unet/config.json", cross_attention_dim=64), DataError, "opened"),
+    "nonsense": (_change("vae/config.json", down_block_types=["x"]), DataError, "opened"),
+    "weights": (
+        _file("vae/diffusion_pytorch_model.safetensors", b"\xff" * 64),
+        RefusedError,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_folders_are_refused(
+    name: str, folders: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "folder"
+    shutil.copytree(folders("sd15"), folder)
+    change, error, words = HOSTILE[name]
+    change(folder)
+    with pytest.raises(error, match=words):
+        mz.load(folder)
+    assert not (tmp_path / "canary").exists()
