@@ -10,14 +10,20 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mezzotint.serving import generating, telling, uploading
+from mezzotint.serving import generating, paging, telling, uploading, watching
 from mezzotint.serving.forms import FaultResponse
 from mezzotint.serving.guard import Guard, refused
 from mezzotint.serving.hub import Hub
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.settings import Settings
 
-ROUTERS = (telling.router, generating.router, uploading.router)
+ROUTERS = (
+    telling.router,
+    generating.router,
+    uploading.router,
+    watching.router,
+    paging.router,
+)
 FAULTS = (400, 401, 403, 404, 408, 409, 413, 415, 431, 503)
 
 

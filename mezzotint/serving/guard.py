@@ -123,7 +123,7 @@ class Guard:
         if not self.link_key or not _same(words.get("key", [""])[0], self.link_key):
             raise Refusal(401, "this link was used or is not the server's", code="unauthorized")
         self.link_key = ""
-        response = RedirectResponse("/openapi.json", status_code=303)
+        response = RedirectResponse("/", status_code=303)
         response.set_cookie(COOKIE, self._session, httponly=True, samesite="strict", path="/")
         return response
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from mezzotint.serving.counting import Counts
 from mezzotint.serving.engine import Engine
+from mezzotint.serving.reading import Histories
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.settings import Settings
 from mezzotint.serving.shelf import Entry, Shelf
@@ -28,6 +29,7 @@ class Hub:
             for device in devices(settings.device)
         ]
         self.looker = Engine("look", self.drawers[0].device, settings.limits, self.counts)
+        self.histories = Histories()
         self.stopping = False
         self._background: set[asyncio.Task[None]] = set()
 

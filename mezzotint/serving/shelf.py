@@ -51,8 +51,18 @@ class Entry:
         for folder in (self.path, self.folder.model):
             if (folder / "config.json").is_file():
                 return f"{folder.name}-{(folder / 'config.json').stat().st_mtime_ns}"
-        marks = sorted(self.folder.checkpoints.glob("*/COMPLETE"))
-        return marks[-1].parent.name if marks else ""
+        marks = [mark.parent.name for mark in self.folder.checkpoints.glob("*/COMPLETE")]
+        return max((mark for mark in marks if mark.strip("0")), default="")  # 0: it has seen none
+
+    @property
+    def changed(self) -> int:
+        """When the file that says what it is was written last, in nanoseconds; 0 without one."""
+        for name in ("run.json", "config.json"):
+            try:
+                return (self.path / name).stat().st_mtime_ns
+            except OSError:
+                continue
+        return 0
 
     def about(self) -> tuple[str, dict[str, Any]]:
         """The family and the options of its model that differ from the family's own.

@@ -1,0 +1,5 @@
+import { empty } from './dom.js';
+
+export function open({ box }) {
+  box.append(empty('Soon'));
+}
