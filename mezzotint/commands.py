@@ -194,6 +194,7 @@ def serve(command: "arguments.Serve") -> int:
         port=command.port,
         token=token_of(command.token),
         names=command.names,
+        data=command.data,
         device=command.device,
     )
     try:

@@ -4,8 +4,9 @@ import dataclasses
 import importlib.util
 import os
 import platform
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import MissingInputError
@@ -19,6 +20,8 @@ from mezzotint.training.plans import versions
 from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
+_FROM_DATA = ("classes", "data_std")
+_KINDS = {int: "whole", float: "number", bool: "flag", str: "text"}
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -91,6 +94,42 @@ def describe_family(name: str) -> dict[str, Any]:
     kind = family_class(name)
     options = {"model": _options(kind.config_class), "training": _options(Recipe)}
     return {"is": "family", "name": name, **options, "presets": dict(kind.presets)}
+
+
+def describe_form(name: str) -> dict[str, Any]:
+    """A family's options and those of training as a form shows them.
+
+    Returns:
+        ``options``: name, ``of`` model or training, kind, default, help, bounds, choices; what is
+        read off the data is left out. ``presets``: name -> options.
+
+    Raises:
+        UsageError: there is no such family.
+    """
+    kind = family_class(name)
+    parts = (("model", kind.config_class), ("training", Recipe))
+    fields = [_field(part, config, field) for part, config in parts
+              for field in dataclasses.fields(config) if field.name not in _FROM_DATA]  # fmt: skip
+    return {
+        "family": name,
+        "options": fields,
+        "presets": {k: dict(v) for k, v in kind.presets.items()},
+    }
+
+
+def _field(part: str, config: Any, field: Any) -> dict[str, Any]:
+    hint = get_type_hints(config)[field.name]
+    inner = [one for one in get_args(hint) if one is not type(None)]
+    union = get_origin(hint) in (Union, types.UnionType)
+    kind = inner[0] if union else hint
+    default = field.default if not isinstance(field.default, tuple) else list(field.default)
+    told = {"name": field.name, "of": part, "default": default, "optional": union}
+    told |= {key: field.metadata.get(key) for key in ("help", "low", "high")}
+    if get_origin(kind) is Literal:
+        return {**told, "kind": "choice", "choices": list(get_args(kind))}
+    if get_origin(kind) is tuple:
+        return {**told, "kind": "list"}
+    return {**told, "kind": _KINDS.get(kind, "text")}
 
 
 def _options(kind: Any) -> dict[str, dict[str, Any]]:

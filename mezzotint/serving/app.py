@@ -10,7 +10,15 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mezzotint.serving import generating, paging, telling, uploading, watching
+from mezzotint.serving import (
+    dropping,
+    generating,
+    paging,
+    telling,
+    training,
+    uploading,
+    watching,
+)
 from mezzotint.serving.forms import FaultResponse
 from mezzotint.serving.guard import Guard, refused
 from mezzotint.serving.hub import Hub
@@ -22,6 +30,8 @@ ROUTERS = (
     generating.router,
     uploading.router,
     watching.router,
+    training.router,
+    dropping.router,
     paging.router,
 )
 FAULTS = (400, 401, 403, 404, 408, 409, 413, 415, 431, 503)

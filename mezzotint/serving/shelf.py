@@ -13,9 +13,11 @@ from mezzotint.errors import MezzotintError
 from mezzotint.families import family_class
 from mezzotint.families.base import read_model_config
 from mezzotint.runs.folder import RunFolder
+from mezzotint.serving import processes
 from mezzotint.serving.refusing import Refusal
 
 DEPTH, MOST = 2, 500
+START = "start.json"
 FRESH_SECONDS = 0.5
 
 
@@ -42,8 +44,16 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """``running``, ``finished``, ``interrupted``, or ``model`` for one that is no run."""
-        return self.folder.status() if self.run else "model"
+        """``running``, ``finished``, ``interrupted``, or ``model`` for one that is no run.
+
+        A run that the page began is ``starting`` until it trains, or ``failed``.
+        """
+        if self.run:
+            found = self.folder.status()
+            return "starting" if found == "interrupted" and processes.alive(self.path) else found
+        if (self.path / START).is_file():
+            return "starting" if processes.alive(self.path) else "failed"
+        return "model"
 
     @property
     def stamp(self) -> str:
@@ -152,7 +162,7 @@ class Shelf:
 
 
 def _is_entry(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("run.json", "config.json"))
+    return any((path / name).is_file() for name in ("run.json", "config.json", START))
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
