@@ -16,7 +16,7 @@ from mezzotint.imaging.provenance import read_provenance
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.loading import known_family, require_contained
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
-from mezzotint.training.plans import versions
+from mezzotint.training.plans import MEASURED, versions
 from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
@@ -101,29 +101,28 @@ def describe_form(name: str) -> dict[str, Any]:
 
     Returns:
         ``options``: name, ``of`` model or training, kind, default, help, bounds, choices; what is
-        read off the data is left out. ``presets``: name -> options.
+        read off the data has no default. ``presets``: name -> options.
 
     Raises:
         UsageError: there is no such family.
     """
     kind = family_class(name)
-    parts = (("model", kind.config_class), ("training", Recipe))
-    fields = [_field(part, config, field) for part, config in parts
-              for field in dataclasses.fields(config) if field.name not in _FROM_DATA]  # fmt: skip
-    return {
-        "family": name,
-        "options": fields,
-        "presets": {k: dict(v) for k, v in kind.presets.items()},
-    }
+    training = [_field("training", Recipe, field) for field in dataclasses.fields(Recipe)]
+    taken = {*_FROM_DATA, *(told["name"] for told in training)}
+    fields = [field for field in dataclasses.fields(kind.config_class) if field.name not in taken]
+    model = [_field("model", kind.config_class, field) for field in fields]
+    presets = {preset: dict(options) for preset, options in kind.presets.items()}
+    return {"family": name, "options": [*model, *training], "presets": presets}
 
 
 def _field(part: str, config: Any, field: Any) -> dict[str, Any]:
     hint = get_type_hints(config)[field.name]
     inner = [one for one in get_args(hint) if one is not type(None)]
     union = get_origin(hint) in (Union, types.UnionType)
-    kind = inner[0] if union else hint
-    default = field.default if not isinstance(field.default, tuple) else list(field.default)
-    told = {"name": field.name, "of": part, "default": default, "optional": union}
+    kind, measured = inner[0] if union else hint, field.name in MEASURED
+    default = list(field.default) if isinstance(field.default, tuple) else field.default
+    told = {"name": field.name, "of": part, "default": None if measured else default}
+    told |= {"optional": union or measured}
     told |= {key: field.metadata.get(key) for key in ("help", "low", "high")}
     if get_origin(kind) is Literal:
         return {**told, "kind": "choice", "choices": list(get_args(kind))}

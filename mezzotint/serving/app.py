@@ -8,10 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mezzotint.serving import (
     dropping,
+    exploring,
     generating,
     paging,
     telling,
@@ -32,6 +34,7 @@ ROUTERS = (
     watching.router,
     training.router,
     dropping.router,
+    exploring.router,
     paging.router,
 )
 FAULTS = (400, 401, 403, 404, 408, 409, 413, 415, 431, 503)
@@ -53,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -80,6 +84,10 @@ async def _unknown(_: Request, error: Exception) -> Response:
     response = refused(Refusal(error.status_code, str(error.detail), code="http"))
     response.headers.update(error.headers or {})
     return response
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return refused(Refusal(499, "the client has gone", code="gone"))
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -52,7 +52,7 @@ class Checkups:
         if report is None:
             lines = complaint.decode("utf-8", "replace").rpartition("\r")[2].strip().splitlines()
             return {"report": None, "problem": " ".join(lines)[:400] or "it cannot be looked at"}
-        return {"report": report, "problem": None}
+        return {"report": {key: report[key] for key in report if key != "spec"}, "problem": None}
 
 
 def words(spec: str) -> list[str]:

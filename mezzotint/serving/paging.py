@@ -2,15 +2,18 @@
 
 import functools
 import hashlib
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from mezzotint.reporting.templating import TEMPLATES
 from mezzotint.serving.refusing import Refusal
 
 FOLDER = Path(__file__).parent / "page"
+SHARED = "latents_math.js"  # also part of the page that inspect writes
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -31,11 +34,19 @@ class Part(NamedTuple):
 @functools.cache
 def parts() -> dict[str, Part]:
     """Name -> file, of all there are."""
+    contents = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir())}
+    contents[SHARED] = as_module((TEMPLATES / SHARED).read_text(encoding="utf-8"))
     return {
-        path.name: Part(content := path.read_bytes(), TYPES[path.suffix], tag_of(content))
-        for path in sorted(FOLDER.iterdir())
-        if path.suffix in TYPES
+        name: Part(content, TYPES[Path(name).suffix], tag_of(content))
+        for name, content in contents.items()
+        if Path(name).suffix in TYPES
     }
+
+
+def as_module(script: str) -> bytes:
+    """A script of functions as a module that exports them all."""
+    names = re.findall(r"^function (\w+)\(", script, re.MULTILINE)
+    return f"{script}\nexport {{ {', '.join(names)} }};\n".encode()
 
 
 def tag_of(content: bytes) -> str:

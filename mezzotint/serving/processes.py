@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from mezzotint.serving.reading import plain
 from mezzotint.serving.refusing import Refusal, busy
 from mezzotint.storage.files import make_folder, storing
 
@@ -26,21 +27,22 @@ _OWNER = re.compile(r"process (\d{1,9}) on (.{1,255})")
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def launch(folder: Path, words: Sequence[str]) -> None:
-    """Run ``mezzotint WORDS`` on its own; its log, and the lock on it, lie in ``folder``.
+def launch(folder: Path, words: Sequence[str], module: str = "mezzotint") -> None:
+    """Run ``python -m MODULE WORDS`` on its own; its log and the lock on that lie in ``folder``.
 
     Raises:
         Refusal: a command is at work there.
         StorageError, CannotCreateError: the log cannot be written.
     """
     make_folder(folder)
-    with storing(folder / LOG), (folder / LOG).open("ab") as log:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with storing(folder / LOG), os.fdopen(os.open(folder / LOG, flags, 0o644), "ab") as log:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise busy("something is at work on this run already", 5) from None
         os.ftruncate(log.fileno(), 0)
-        command = [sys.executable, "-m", "mezzotint", *words]
+        command = [sys.executable, "-m", module, *words]
         env = {**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
         child = subprocess.Popen(  # noqa: S603 - words of ours, no shell
             command,
@@ -62,19 +64,19 @@ def alive(folder: Path) -> bool:
     """Whether a launched command is at work in a folder."""
     reap()
     try:
-        with (folder / LOG).open("rb") as log:
+        with plain(folder / LOG) as log:
             fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False
 
 
 def tail(folder: Path) -> list[str]:
     """The last lines of a command's log, as a terminal would have left them."""
     try:
-        with (folder / LOG).open("rb") as log:
+        with plain(folder / LOG) as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - MOST_TAIL))
             text = log.read().decode("utf-8", "replace")
     except OSError:

@@ -5,11 +5,12 @@ import json
 import math
 import os
 import re
+import stat
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MOST_POINTS = 800
 MOST_EVENTS = 50
@@ -78,7 +79,7 @@ class Histories:
         with self._lock:
             source = self._sources.setdefault(path, _Source())
             try:
-                with path.open("rb") as file:
+                with plain(path) as file:
                     found = os.fstat(file.fileno())
                     mark = (found.st_dev, found.st_ino)
                     if mark != source.mark or found.st_size < source.offset:
@@ -102,9 +103,24 @@ def _read_on(source: _Source, data: bytes) -> None:
                 source.curve.add(line)
 
 
+def plain(path: Path) -> BinaryIO:
+    """Open a file of a run; what lies behind a link is not the run's, and a pipe might never end.
+
+    Raises:
+        OSError: it is not there, or no plain file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(path)
+    return os.fdopen(handle, "rb")
+
+
 def pictures(folder: Path) -> dict[str, list[int]]:
     """Kind -> images seen at each of a run's pictures, in order; names of others do not count."""
     found: dict[str, list[int]] = {}
+    if folder.is_symlink():
+        return found
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = PICTURE.fullmatch(entry.name)

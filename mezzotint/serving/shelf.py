@@ -10,11 +10,12 @@ from typing import Any
 
 from mezzotint.config import from_dict
 from mezzotint.errors import MezzotintError
-from mezzotint.families import family_class
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import read_model_config
 from mezzotint.runs.folder import RunFolder
 from mezzotint.serving import processes
 from mezzotint.serving.refusing import Refusal
+from mezzotint.storage.readers import load_file
 
 DEPTH, MOST = 2, 500
 START = "start.json"
@@ -63,6 +64,20 @@ class Entry:
                 return f"{folder.name}-{(folder / 'config.json').stat().st_mtime_ns}"
         marks = [mark.parent.name for mark in self.folder.checkpoints.glob("*/COMPLETE")]
         return max((mark for mark in marks if mark.strip("0")), default="")  # 0: it has seen none
+
+    @property
+    def pending(self) -> bool:
+        """Whether the page has begun it and it has not come as far as a run."""
+        return not self.run and not (self.path / "config.json").is_file()
+
+    @property
+    def asked_family(self) -> str:
+        """The family that a pending run was begun with; empty where it does not say."""
+        try:
+            found = str(load_file(self.path / START).get("family", ""))
+        except (MezzotintError, OSError):
+            return ""
+        return found if found in FAMILIES else ""
 
     @property
     def changed(self) -> int:

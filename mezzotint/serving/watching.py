@@ -21,6 +21,7 @@ from mezzotint.serving.telling import about
 JSON = "application/json"
 SPARK = 60
 SHOWN = ("data", "recipe", "model", "versions")
+BLANK: Json = {"family": "", "size": "", "can": [], "classes": [], "images": 0, "progress": 0.0}
 router = APIRouter(tags=["runs"])
 
 
@@ -62,11 +63,13 @@ def summary(hub: Hub, entry: Entry) -> Json:
     """A run in a few lines; one that cannot be read says so in ``error``."""
     told: Json = {"id": entry.id, "name": entry.name, "status": entry.status}
     told |= {"has_model": bool(entry.stamp), "stamp": entry.stamp}
+    if entry.pending:
+        return {**told, **BLANK, "family": entry.asked_family}
     try:
         model, defaults = _about(entry, entry.changed)
     except (MezzotintError, OSError) as error:
         what = error.what if isinstance(error, MezzotintError) else "it cannot be read"
-        return {**told, "family": "", "can": [], "classes": [], "error": what}
+        return {**told, **BLANK, "error": what}
     told |= model.model_dump(include={"family", "size", "channels", "classes", "can", "created"})
     return {**told, "defaults": defaults, **_progress(hub, entry, model.family)}
 

@@ -3,22 +3,24 @@
 import { h, put, s } from './dom.js';
 import { large, short } from './words.js';
 
-const W = 520, H = 190, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 26;
+const H = 190, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 26;
 let charts = 0;
 
 /** A chart; `update({x, lines: [{name, values}]})` draws anew. */
 export function chart(title) {
   const id = `chart-${++charts}`, legend = h('p', { className: 'legend' }), at = h('span', { className: 'at' });
-  const drawing = s('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-labelledby': id, tabindex: 0 });
+  const drawing = s('svg', { role: 'img', 'aria-labelledby': id, tabindex: 0 });
   const element = h('figure', { className: 'chart' }, h('figcaption', {}, h('b', { id }, title), legend, at), drawing);
-  let data = { x: [], lines: [] }, mark = -1;
+  let data = { x: [], lines: [] }, mark = -1, W = 520;
+  new ResizeObserver(() => { W = Math.max(200, drawing.clientWidth); draw(); }).observe(drawing);
 
   function draw() {
     const there = data.lines.flatMap((line) => line.values).filter((v) => v !== null && v !== undefined);
     const [low, high] = range(there), most = Math.max(...data.x, 1);
     const px = (v) => LEFT + (v / most) * (W - LEFT - RIGHT);
     const py = (v) => TOP + (1 - (Math.min(high, Math.max(low, v)) - low) / (high - low || 1)) * (H - TOP - BOTTOM);
-    put(drawing, grid(low, high, most, px, py), data.lines.map((line, i) => trace(line, data.x, px, py, i)), mark >= 0 && cursor(px, py));
+    drawing.setAttribute('viewBox', `0 0 ${W} ${H}`);
+    put(drawing, grid(low, high, most, px, py, W), data.lines.map((line, i) => trace(line, data.x, px, py, i)), mark >= 0 && cursor(px, py));
     put(legend, data.lines.length > 1 && data.lines.map((line, i) => h('span', { className: `key k${i}` }, line.name)));
     at.textContent = mark >= 0 ? `${large(data.x[mark])}: ${data.lines.map((line) => short(nearby(line.values, mark))).join(' · ')}` : latest();
   }
@@ -77,7 +79,7 @@ export function ticks(low, high, parts = 4) {
   return found;
 }
 
-function grid(low, high, most, px, py) {
+function grid(low, high, most, px, py, W) {
   const rows = ticks(low, high).map((v) => [s('line', { class: 'rule', x1: LEFT, x2: W - RIGHT, y1: py(v), y2: py(v) }), s('text', { x: LEFT - 8, y: py(v) + 4, 'text-anchor': 'end' }, short(v))]);
   const columns = ticks(0, most).map((v) => s('text', { x: px(v), y: H - 6, 'text-anchor': v === 0 ? 'start' : v > 0.93 * most ? 'end' : 'middle' }, large(v)));
   return [...rows, ...columns];

@@ -21,7 +21,7 @@ export async function open({ box, options, signal }) {
   const picker = runPicker('generate', options.get('run'), (chosen) => { run = chosen; build(); }, signal);
   const form = h('form', { className: 'panel form', on: { submit: (event) => { event.preventDefault(); make(); } } },
     field('model', picker), fields,
-    h('div', { className: 'seed' }, field('seed', seed, 'Picture i has the seed plus i.'), button('New seed', () => { seed.value = Math.floor(Math.random() * 1e6); }, { className: 'small' })),
+    h('div', { className: 'seed' }, field('seed', seed), button('New seed', () => { seed.value = Math.floor(Math.random() * 1e6); }, { className: 'small' }), h('small', {}, 'The next picture has the next seed.')),
     n.box, h('div', { className: 'buttons' }, go, stop));
   const record = h('div', { className: 'panel' }, h('h2', {}, 'How was this made?'), dropZone('Drop a picture here, or choose one', ([file]) => read(file), { multiple: false, accept: 'image/png' }), h('div', { className: 'record' }));
   box.append(h('div', { className: 'head' }, h('h1', {}, 'Generate')), h('div', { className: 'sides' }, h('div', { className: 'side' }, form, record), h('section', { 'aria-label': 'Pictures' }, problem, said, wall)));

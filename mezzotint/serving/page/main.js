@@ -11,7 +11,7 @@ import * as runs from './runs.js';
 import * as train from './train.js';
 
 const VIEWS = { runs, run, train, generate, look, explore, compare };
-const TABS = [['runs', 'Runs'], ['train', 'Train'], ['generate', 'Generate'], ['look', 'Repair & detect'], ['explore', 'Explore'], ['compare', 'Compare']];
+const TABS = [['runs', 'Runs'], ['train', 'Train'], ['generate', 'Generate'], ['look', 'Repair', ' & detect'], ['explore', 'Explore'], ['compare', 'Compare']];
 const PARENT = { run: 'runs' };
 let closing = new AbortController(), first = true;
 
@@ -25,6 +25,7 @@ function place() {
 async function show() {
   if (location.hash === '#view') return;
   const { view, argument, options } = place();
+  delete document.documentElement.dataset.ready;
   closing.abort();
   closing = new AbortController();
   const { signal } = closing, box = h('div', { className: `view view-${view}` });
@@ -45,8 +46,8 @@ async function show() {
   document.documentElement.dataset.ready = view;
 }
 
-put(document.getElementById('nav'), TABS.map(([view, title]) => {
-  const link = h('a', { href: `#/${view}` }, title);
+put(document.getElementById('nav'), TABS.map(([view, title, more]) => {
+  const link = h('a', { href: `#/${view}` }, title, more && h('span', { className: 'more' }, more));
   link.dataset.view = view;
   return link;
 }));

@@ -29,6 +29,22 @@ function textOf(part) {
   } catch { return null; }
 }
 
+/** Whether two PNG files hold the same picture, byte for byte, whatever they say of it. */
+export function samePicture(one, other) {
+  const [a, b] = [one, other].map(pictureBytes);
+  return a.length === b.length && a.every((value, i) => value === b[i]);
+}
+
+function pictureBytes(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), parts = [];
+  for (let at = 8; at + 12 <= bytes.length;) {
+    const length = view.getUint32(at), kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (kind === 'IHDR' || kind === 'IDAT') parts.push(...bytes.subarray(at + 8, at + 8 + length));
+    at += 12 + length;
+  }
+  return parts;
+}
+
 /** Base64 as bytes. */
 export const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 

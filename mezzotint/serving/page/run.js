@@ -46,6 +46,8 @@ export async function open({ box, argument: id, signal }) {
 
 function line(run) {
   if (run.error) return run.error;
+  if (run.status === 'failed') return `${run.family} · it ended before it began to train`;
+  if (!run.size) return `${run.family} · reading the pictures`;
   const parts = [`${run.family}, ${run.size}`];
   if (run.status !== 'model') parts.push(many(run.images, 'image') + ' seen');
   for (const one of run.headline ?? []) parts.push(`${one.name} ${short(one.value)}`);

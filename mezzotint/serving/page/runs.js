@@ -59,7 +59,7 @@ function card() {
       drawn = now;
       link.href = `#/run/${run.id}`;
       put(title, name(run.name));
-      kind.textContent = run.error ? run.error : `${run.family} · ${run.size}${run.classes.length ? ` · ${many(run.classes.length, 'class').replace('classs', 'classes')}` : ''}`;
+      kind.textContent = run.error ?? [run.family, run.size, run.classes.length && `${run.classes.length} classes`].filter(Boolean).join(' · ');
       state.update(run.status);
       put(numbers, told(run));
       put(spark, sparkline(run.spark ?? []));
@@ -70,7 +70,8 @@ function card() {
 }
 
 function told(run) {
-  if (run.error || run.status === 'model') return [];
+  if (run.error || run.status === 'model' || run.status === 'failed') return [];
+  if (!run.size) return ['reading the pictures'];
   const [first] = run.headline ?? [];
   const parts = [[large(run.images), 'images seen', `${count(run.images)} images seen`]];
   if (first) parts.push([short(first.value), first.name, `${first.name}: ${first.value}`]);

@@ -2,7 +2,7 @@
 
 import { post } from './api.js';
 import { button, facts, h, name, put, save, say, trouble } from './dom.js';
-import { address, bytesOf, recordOf } from './png.js';
+import { address, bytesOf, recordOf, samePicture } from './png.js';
 
 /** The dialog of a picture {b64, asked, run}; `use` puts its settings back into the form. */
 export function openShot(shot, use) {
@@ -26,7 +26,7 @@ export function openShot(shot, use) {
     try {
       const { stream, partial_images: _, ...asked } = shot.asked;
       const made = await post('/v1/images/generations', { ...asked, seed, n: 1 });
-      const same = made.data[0].b64_json === shot.b64;
+      const same = samePicture(bytesOf(made.data[0].b64_json), bytesOf(shot.b64));
       put(verdict, h('img', { className: 'again', src: address(made.data[0].b64_json), alt: 'Made again' }), same ? 'The same picture, byte for byte.' : 'Not the same: the model has changed since.');
       verdict.className = same ? 'verdict good' : 'verdict bad';
     } catch (error) { put(verdict, trouble(error.message)); }
