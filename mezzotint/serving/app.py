@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mezzotint.serving import (
+    comparing,
     dropping,
     exploring,
     generating,
@@ -35,6 +36,7 @@ ROUTERS = (
     training.router,
     dropping.router,
     exploring.router,
+    comparing.router,
     paging.router,
 )
 FAULTS = (400, 401, 403, 404, 408, 409, 413, 415, 431, 503)

@@ -54,7 +54,7 @@ export const button = (text, click, props = {}) => h('button', { type: 'button',
 
 /** A range with its value beside it; `change` hears every move. */
 export function slider(title, { min, max, step, value, text = String, hint }, change = () => {}) {
-  const shown = h('output', {}, text(value));
+  const shown = h('span', { className: 'value', 'aria-hidden': 'true' }, text(value));
   const input = h('input', { type: 'range', min, max, step, value, on: { input: () => { shown.textContent = text(+input.value); change(+input.value); } } });
   const box = field(h('span', { className: 'with-value' }, title, shown), input, hint);
   return { box, input, set(v) { input.value = v; shown.textContent = text(+input.value); } };

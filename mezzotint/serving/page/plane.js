@@ -105,7 +105,7 @@ export class Plane {
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; this.image = null; }
     pen.setTransform(1, 0, 0, 1, 0, 0);
     const count = this.points.length / 2, zoom = Math.sqrt(this.view.scale / Math.min(canvas.clientWidth, canvas.clientHeight));
-    const dot = Math.min(12, Math.min(9, Math.max(2, 90 / Math.sqrt(count || 1))) * Math.max(1, zoom));
+    const dot = Math.min(12, Math.min(9, Math.max(2, 200 / Math.sqrt(count || 1))) * Math.max(1, zoom));
     if (count > ROUND) this.squares(Math.max(1, Math.round(dot * ratio)), ratio); else this.discs(dot / 2, ratio);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     const ink = getComputedStyle(canvas).color;
