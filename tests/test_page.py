@@ -1,5 +1,7 @@
 """The page in a browser, end to end on real models: what it shows, does and survives."""
 
+import base64
+import io
 import time
 import zipfile
 
@@ -16,6 +18,9 @@ pytestmark = [
 UNNAMED = """[...document.querySelectorAll('button, input, select, textarea, a')].filter((e) =>
     e.checkVisibility() && !(e.labels?.length || e.getAttribute('aria-label') ||
     e.innerText.trim())).map((e) => e.outerHTML)"""
+WHERE = """(() => { const p = document.querySelector('.explorer').plane;
+    const b = p.canvas.getBoundingClientRect(), s = p.spot(7);
+    return [b.left + s[0], b.top + s[1], b.left + 2, b.top + 2, b.right - 2, b.bottom - 2]; })()"""
 COUNTING = """window.coming = 0; new MutationObserver(() => {
     window.coming += document.querySelectorAll('.tile.coming').length;
 }).observe(document.querySelector('.wall'), {subtree: true, attributes: true})"""
@@ -268,3 +273,75 @@ def test_the_link_lets_a_browser_in(browser, root):
         browser.open("about:blank")
         assert browser.complaints(server.url) == []
         browser.log.clear()
+
+
+def test_latents_are_explored(browser, server):
+    tiny = run_id(server, "tiny")
+    visit(browser, server, f"explore/{tiny}")
+    browser.wait("document.querySelector('.order')")
+    browser.run(moved("document.querySelectorAll('.order select')[1]", 1000))
+    click(browser, "Make the map")
+    browser.wait("document.querySelector('.explorer').dataset.points === '1000'", 60)
+    browser.run("scrollTo(0, 0), document.querySelector('.explorer').plane.spot(0)")
+    where = WHERE
+    x, y, left, top, right, bottom = browser.run(where)
+    browser.mouse("mouseMoved", x, y)
+    assert browser.run("document.querySelector('.point-card').hidden") is False
+    named = browser.run("document.querySelector('.point-card .name').textContent")
+    browser.drag([(x, y), (x, y)])
+    browser.wait("document.querySelectorAll('.side .thumbs li').length === 12")
+    assert browser.run("document.querySelector('.side h2').textContent") == named
+    click(browser, "Walk")
+    browser.drag([(x, y), (x, y)])
+    browser.run("document.querySelector('.explorer').plane.tell({pick: 400})")
+    browser.wait("document.querySelectorAll('.walk img').length === 9")
+    click(browser, "Choose")
+    browser.drag([(left, top), (right, top), (right, bottom), (left, bottom)])
+    browser.wait("document.querySelector('.side h2').textContent === '1,000 pictures chosen'")
+    browser.run("document.querySelector('.plane').focus()")
+    for key in ("0", "+", "ArrowRight", "ArrowDown", "Enter", "Escape"):
+        browser.press(key)
+    for colour in ("error", "density"):
+        browser.run(moved(option("colour"), colour))
+        assert browser.run("document.querySelectorAll('.strip-colours i').length") == 12
+
+
+def test_runs_stand_side_by_side_on_equal_seeds(browser, server):
+    runs = [run_id(server, name) for name in ("steps", "vae", "tiny")]
+    visit(browser, server, f"compare?runs={','.join(runs)}")
+    browser.wait("document.querySelectorAll('.pictures-table img').length === 12")
+    assert "makes no new pictures" in text(browser)
+    row = "document.querySelectorAll('.pictures-table tbody tr')[1].querySelectorAll('img')"
+    shown = browser.run(f"[...{row}].map((e) => e.src)")
+    place, asked = f"{server.url}/v1/images/generations", {"prompt": "", "model": "vae", "n": 6}
+    made = [one["b64_json"] for one in httpx.post(place, json=asked).json()["data"]]
+    assert [one.partition(",")[2] for one in shown] == made
+    browser.run("document.querySelector('.compare-list input').click()")
+    assert browser.run("location.hash").count(",") == 1
+
+
+@pytest.mark.slow
+def test_runs_are_measured(browser, server):
+    runs = [run_id(server, name) for name in ("steps", "vae")]
+    visit(browser, server, f"compare?runs={','.join(runs)}")
+    browser.wait("document.querySelectorAll('.measure option').length > 1")
+    browser.run(moved("document.querySelector('.measure select')", "digits"))
+    click(browser, "Measure them")
+    browser.wait("document.querySelector('.numbers-table')", 150)
+    assert "Fréchet distance" in text(browser)
+
+
+def test_a_folder_is_packed_into_a_zip_that_python_reads(browser, server, tmp_path):
+    visit(browser, server)
+    script = """(async () => { const { zipped, unwrapped } = await import('/page/zip.js');
+        const files = [['top/é/a.png', new File([new Uint8Array([1, 2, 3])], 'a.png')],
+            ['top/b.txt', new File(['hello'], 'b')], ['top/empty', new File([], 'e')]];
+        const { name, files: inner } = unwrapped(files);
+        const bytes = new Uint8Array(await (await zipped(inner)).arrayBuffer());
+        return [name, btoa(String.fromCharCode(...bytes))]; })()"""
+    name, content = browser.run(script)
+    assert name == "top"
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:
+        assert archive.testzip() is None
+        found = {one: archive.read(one) for one in archive.namelist()}
+    assert found == {"é/a.png": b"\1\2\3", "b.txt": b"hello", "empty": b""}

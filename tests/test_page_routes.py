@@ -99,8 +99,13 @@ def test_a_run_says_where_it_stands(client, root):
 
 
 def test_damaged_and_hostile_files_spoil_nothing(client, root, tmp_path):
-    lines = ['{"images": 1e999, "loss": NaN}', '{"images": "x", "progress": [1], "seconds": {}}',
-             '{"images": 5, "loss": 1, "progress": null, "x": "\\ud800"}', "[" * 10_000, "\0" * 99]  # fmt: skip
+    lines = [
+        '{"images": 1e999, "loss": NaN, "seconds": -1e999}',
+        '{"images": "x", "progress": [1], "seconds": {}}',
+        '{"images": 5, "loss": 1, "progress": null, "x": "\\ud800"}',
+        "[" * 10_000,
+        "\0" * 99,
+    ]
     for at, line in enumerate(lines):
         folder = make_running(root, f"odd{at}")
         folder.history.write_text(line + "\n")
@@ -143,15 +148,16 @@ def test_nothing_behind_a_link_is_shown(client, root, tmp_path):
 
 def payloads() -> list[str]:
     """Names that lead elsewhere where somebody takes them for a path."""
-    ups = ["../", "..\\", "..%2f", "%2e%2e/", "%2e%2e%2f", "%252e%252e%252f", "..%c0%af", "....//",
-           "..;/", ".\u2024/", "%2e%2e%5c", "..%00/"]  # fmt: skip
+    ups = """../ ..\\ ..%2f %2e%2e/ %2e%2e%2f %252e%252e%252f ..%c0%af ....// ..;/ .\u2024/
+        %2e%2e%5c ..%00/"""
     goals = ["secret.png", "etc/passwd", "runs/steps/config.json", "SECRET.PNG"]
-    wound = [up * deep + goal for up in ups for deep in (1, 2, 6) for goal in goals]
-    plain_ = ["/etc/passwd", "//etc/passwd", "file:///etc/passwd", "C:\\windows\\win.ini", "~/.ssh/id",
-              "\0", "%00", ".", "..", "/", "\\\\host\\share", "steps/../../secret.png", "/proc/self/environ",
-              "steps%2fconfig.json", "$(id)", "`id`", ";id", "|id", "con", "nul", "a" * 5000,
-              "http://127.0.0.1/", "http://[::1]/", "http://2130706433/", "gopher://x/", "data:,x",
-              "ftp://x/y", "http://169.254.169.254/latest", "hf:owner/name", "-x", "--help", "\u202e"]  # fmt: skip
+    wound = [up * deep + goal for up in ups.split() for deep in (1, 2, 6) for goal in goals]
+    single = """/etc/passwd //etc/passwd file:///etc/passwd C:\\windows\\win.ini ~/.ssh/id %00
+        . .. / con nul \\\\host\\share steps/../../secret.png /proc/self/environ steps%2fconfig.json
+        $(id) `id` ;id |id http://127.0.0.1/ http://[::1]/ http://2130706433/ http://0x7f.1/
+        http://169.254.169.254/latest http://[::ffff:7f00:1]/ gopher://x/ data:,x ftp://x/y
+        hf:owner/name -x --help \u202e"""
+    plain_ = ["\0", "a" * 5000, *single.split()]
     return [*wound, *plain_, *HOSTILE]
 
 
@@ -369,8 +375,11 @@ def test_the_page_is_whole(client):
 
 def test_the_table_of_a_comparison():
     value = {"value": 1.23456789, "low": 1.0, "high": 2.0, "unit": "FD"}
-    models = [{"name": name, "values": values, "good_for": []}
-              for name, values in (("a", {"frechet": value}), ("b", {"frechet": {**value, "value": 9}, "psnr": value}))]  # fmt: skip
+    second = {"frechet": {**value, "value": 9}, "psnr": value}
+    models = [
+        {"name": "a", "values": {"frechet": value}, "good_for": []},
+        {"name": "b", "values": second, "good_for": []},
+    ]
     ranks = {
         "frechet": {"best": "a", "tied": [], "why": ""},
         "psnr": {"best": "", "tied": [], "why": "one"},

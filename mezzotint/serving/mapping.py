@@ -35,7 +35,16 @@ def write(run: str, spec: str, folder: Path, points: int) -> None:
     family = open_model(run)
     images = open_images(spec, family.shape[1:], family.shape[0], Silent())
     print(f"encoding {min(points, len(images)):,} of {len(images):,} images", flush=True)
-    found = look(family, images, points, Silent())
+    write_found(look(family, images, points, Silent()), folder)
+
+
+def write_found(found: Latents, folder: Path) -> None:
+    """Write the thumbnails, the latents and, one after the other, the maps of images.
+
+    Raises:
+        StorageError, CannotCreateError: they cannot be written.
+    """
+    points = len(found.images)
     atlas = atlas_of(found.images)
     replace_bytes(folder / ATLAS, base64.b64decode(atlas.uri.partition(",")[2]))
     _save(folder / VECTORS, found.vectors)

@@ -129,7 +129,8 @@ def _spark(curve: Curve, key: str | None) -> list[float | None]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and math.isfinite(value) else None
 
 
 def _header(entry: Entry) -> Json:
