@@ -278,7 +278,7 @@ def test_the_link_lets_a_browser_in(browser, root):
 def test_latents_are_explored(browser, server):
     tiny = run_id(server, "tiny")
     visit(browser, server, f"explore/{tiny}")
-    browser.wait("document.querySelector('.order')")
+    browser.wait("!!document.querySelector('.order')")
     browser.run(moved("document.querySelectorAll('.order select')[1]", 1000))
     click(browser, "Make the map")
     browser.wait("document.querySelector('.explorer').dataset.points === '1000'", 60)
@@ -316,7 +316,7 @@ def test_runs_stand_side_by_side_on_equal_seeds(browser, server):
     place, asked = f"{server.url}/v1/images/generations", {"prompt": "", "model": "vae", "n": 6}
     made = [one["b64_json"] for one in httpx.post(place, json=asked).json()["data"]]
     assert [one.partition(",")[2] for one in shown] == made
-    browser.run("document.querySelector('.compare-list input').click()")
+    browser.run("document.querySelector('.compare-list :checked').click()")
     assert browser.run("location.hash").count(",") == 1
 
 
@@ -327,7 +327,7 @@ def test_runs_are_measured(browser, server):
     browser.wait("document.querySelectorAll('.measure option').length > 1")
     browser.run(moved("document.querySelector('.measure select')", "digits"))
     click(browser, "Measure them")
-    browser.wait("document.querySelector('.numbers-table')", 150)
+    browser.wait("!!document.querySelector('.numbers-table')", 150)
     assert "Fréchet distance" in text(browser)
 
 
