@@ -168,9 +168,9 @@ class Export:
 
 @dataclass(frozen=True)
 class Serve:
-    """Put models behind an HTTP port that the openai client can talk to.
+    """Open a page on runs and models, and an HTTP port that the openai client can talk to.
 
-    For example: mezzotint serve runs/
+    For example: mezzotint serve runs/ --data photos/
 
     The address is printed; docs/serving.md and /openapi.json say what can be asked there.
     """
@@ -185,6 +185,8 @@ class Serve:
     """What callers have to know, 32 letters or more; by default MEZZOTINT_TOKEN."""
     names: tuple[str, ...] = ()
     """Host names the server is reached by besides its address."""
+    data: tuple[Path, ...] = ()
+    """Folders and archives of images that training may be started on from the page."""
     device: str | None = None
     """cpu, cuda:0, ...; by default every GPU, or the CPU."""
 

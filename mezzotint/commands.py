@@ -201,6 +201,7 @@ def serve(command: "arguments.Serve") -> int:
         port=command.port,
         token=token_of(command.token),
         names=command.names,
+        data=command.data,
         device=command.device,
     )
     try:

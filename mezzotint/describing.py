@@ -4,8 +4,9 @@ import dataclasses
 import importlib.util
 import os
 import platform
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import MissingInputError
@@ -17,10 +18,12 @@ from mezzotint.runs.loading import known_family, require_contained
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.runs.pretrained import is_text_pipeline
 from mezzotint.runs.safe_pipelines import look_through
-from mezzotint.training.plans import versions
+from mezzotint.training.plans import MEASURED, versions
 from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
+_FROM_DATA = ("classes", "data_std")
+_KINDS = {int: "whole", float: "number", bool: "flag", str: "text"}
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -96,6 +99,41 @@ def describe_family(name: str) -> dict[str, Any]:
     kind = family_class(name)
     options = {"model": _options(kind.config_class), "training": _options(Recipe)}
     return {"is": "family", "name": name, **options, "presets": dict(kind.presets)}
+
+
+def describe_form(name: str) -> dict[str, Any]:
+    """A family's options and those of training as a form shows them.
+
+    Returns:
+        ``options``: name, ``of`` model or training, kind, default, help, bounds, choices; what is
+        read off the data has no default. ``presets``: name -> options.
+
+    Raises:
+        UsageError: there is no such family.
+    """
+    kind = family_class(name)
+    training = [_field("training", Recipe, field) for field in dataclasses.fields(Recipe)]
+    taken = {*_FROM_DATA, *(told["name"] for told in training)}
+    fields = [field for field in dataclasses.fields(kind.config_class) if field.name not in taken]
+    model = [_field("model", kind.config_class, field) for field in fields]
+    presets = {preset: dict(options) for preset, options in kind.presets.items()}
+    return {"family": name, "options": [*model, *training], "presets": presets}
+
+
+def _field(part: str, config: Any, field: Any) -> dict[str, Any]:
+    hint = get_type_hints(config)[field.name]
+    inner = [one for one in get_args(hint) if one is not type(None)]
+    union = get_origin(hint) in (Union, types.UnionType)
+    kind, measured = inner[0] if union else hint, field.name in MEASURED
+    default = list(field.default) if isinstance(field.default, tuple) else field.default
+    told = {"name": field.name, "of": part, "default": None if measured else default}
+    told |= {"optional": union or measured}
+    told |= {key: field.metadata.get(key) for key in ("help", "low", "high")}
+    if get_origin(kind) is Literal:
+        return {**told, "kind": "choice", "choices": list(get_args(kind))}
+    if get_origin(kind) is tuple:
+        return {**told, "kind": "list"}
+    return {**told, "kind": _KINDS.get(kind, "text")}
 
 
 def _options(kind: Any) -> dict[str, dict[str, Any]]:

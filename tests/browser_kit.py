@@ -1,11 +1,13 @@
 """A headless Chromium driven over its debugging pipe, where one is installed."""
 
+import base64
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +80,9 @@ class Browser:
         more = {"deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, **more)
 
-    def open(self, path: Path) -> None:
-        self.call("Page.navigate", url=path.as_uri())
+    def open(self, place: Path | str) -> None:
+        url = place.as_uri() if isinstance(place, Path) else place
+        self.call("Page.navigate", url=url)
         self.run(
             "new Promise((done) => document.readyState === 'complete' ? done()"
             " : addEventListener('load', () => done()))"
@@ -109,17 +112,38 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key)
 
-    def complaints(self) -> list[Any]:
-        """Errors of the console, exceptions, and requests for anything outside the file."""
+    def wait(self, script: str, seconds: float = 20) -> Any:
+        """The value of a script once it is true."""
+        end = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            assert time.monotonic() < end, (
+                f"never true: {script}: {self.run('document.body.innerText')}"
+            )
+            time.sleep(0.05)
+        return value
+
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Put files into a file input, as its dialog would."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        found = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=found, files=[str(path) for path in paths])
+
+    def screenshot(self, path: Path) -> None:
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def complaints(self, home: str = "file:") -> list[Any]:
+        """Errors of the console, exceptions, dialogs, and requests for anything not at home."""
         found = []
         for event in self.log:
             method, params = event.get("method", ""), event.get("params", {})
-            url = params.get("request", {}).get("url", "file:")
+            url = params.get("request", {}).get("url", home)
             loud = params.get("type") in ("error", "warning")
             if (
-                method in ("Runtime.exceptionThrown", "Log.entryAdded")
+                method
+                in ("Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening")
                 or (method == "Runtime.consoleAPICalled" and loud)
-                or not url.startswith(("file:", "data:", "about:", "blob:"))
+                or not url.startswith((home, "data:", "about:", "blob:"))
             ):
-                found.append(params)
+                found.append((method, url, str(params)[:500]))
         return found

@@ -39,9 +39,9 @@ def make_models(root: Path) -> Path:
 class Server:
     """``mezzotint serve`` as a process of its own."""
 
-    def __init__(self, root: Path, *words: str, wait: bool = True) -> None:
+    def __init__(self, root: Path, *words: str, wait: bool = True, threads: int = 1) -> None:
         command = [sys.executable, "-m", "mezzotint", "serve", str(root), "--port", "0", *words]
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         started = time.monotonic()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         assert self.process.stdout is not None

@@ -125,7 +125,7 @@ def _host() -> str:
 
 def _sweep(folder: Path) -> None:
     """Remove what builders left that were killed on this machine."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     for left in list(folder.glob(f".*.{_host()}.*")):
         match = re.search(r"\.(\d{1,9})_[0-9a-f]{8}(_old)?$", left.name)

@@ -8,16 +8,37 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from mezzotint.serving import generating, telling, uploading
+from mezzotint.serving import (
+    comparing,
+    dropping,
+    exploring,
+    generating,
+    paging,
+    telling,
+    training,
+    uploading,
+    watching,
+)
 from mezzotint.serving.forms import FaultResponse
 from mezzotint.serving.guard import Guard, refused
 from mezzotint.serving.hub import Hub
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.settings import Settings
 
-ROUTERS = (telling.router, generating.router, uploading.router)
+ROUTERS = (
+    telling.router,
+    generating.router,
+    uploading.router,
+    watching.router,
+    training.router,
+    dropping.router,
+    exploring.router,
+    comparing.router,
+    paging.router,
+)
 FAULTS = (400, 401, 403, 404, 408, 409, 413, 415, 431, 503)
 
 
@@ -37,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -64,6 +86,10 @@ async def _unknown(_: Request, error: Exception) -> Response:
     response = refused(Refusal(error.status_code, str(error.detail), code="http"))
     response.headers.update(error.headers or {})
     return response
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return refused(Refusal(499, "the client has gone", code="gone"))
 
 
 async def _failed(_: Request, error: Exception) -> Response:

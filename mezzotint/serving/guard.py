@@ -25,6 +25,7 @@ OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 LOGIN = "/login"
 COOKIE = "mezzotint"
 UPLOADS = ("/v1/reconstruct", "/v1/encode", "/v1/anomaly")
+DATA = "/v1/data"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -78,7 +79,9 @@ class Guard:
             await drained(receive)
             await response(scope, receive, shielded)
             return
-        bounded = Bounded(receive, self._most_bytes(scope), self._settings.limits.body_seconds)
+        limits = self._settings.limits
+        seconds = limits.data_seconds if scope["path"] == DATA else limits.body_seconds
+        bounded = Bounded(receive, self._most_bytes(scope), seconds)
         await self._app(scope, bounded, shielded)
 
     def _answer(self, scope: Scope) -> Response | None:
@@ -100,6 +103,8 @@ class Guard:
     def _most_bytes(self, scope: Scope) -> int:
         limits = self._settings.limits
         upload = scope["path"].startswith(UPLOADS)
+        if scope["path"] == DATA:
+            return limits.data_bytes
         return limits.upload_bytes if upload else limits.json_bytes
 
     def _check_host(self, headers: dict[str, str]) -> None:
@@ -123,7 +128,7 @@ class Guard:
         if not self.link_key or not _same(words.get("key", [""])[0], self.link_key):
             raise Refusal(401, "this link was used or is not the server's", code="unauthorized")
         self.link_key = ""
-        response = RedirectResponse("/openapi.json", status_code=303)
+        response = RedirectResponse("/", status_code=303)
         response.set_cookie(COOKIE, self._session, httponly=True, samesite="strict", path="/")
         return response
 

@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
+from mezzotint.serving.checkups import Checkups
 from mezzotint.serving.counting import Counts
+from mezzotint.serving.datasets import Datasets
 from mezzotint.serving.engine import Engine
+from mezzotint.serving.reading import Histories
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.settings import Settings
 from mezzotint.serving.shelf import Entry, Shelf
@@ -28,8 +31,9 @@ class Hub:
             for device in devices(settings.device)
         ]
         self.looker = Engine("look", self.drawers[0].device, settings.limits, self.counts)
+        self.histories, self.checkups = Histories(), Checkups()
+        self.datasets = Datasets(self.shelf.root, settings.data)
         self.stopping = False
-        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def engines(self) -> list[Engine]:
@@ -51,6 +55,7 @@ class Hub:
             yield
         finally:
             preload.cancel()
+            self.checkups.close()
             seconds = self.settings.limits.drain_seconds
             await asyncio.gather(*(engine.idle(seconds) for engine in self.engines))
             await asyncio.gather(*(engine.stop() for engine in self.engines))

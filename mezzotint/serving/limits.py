@@ -25,6 +25,8 @@ class Limits:
         header_seconds: for the head of a request to arrive.
         idle_seconds: a connection is kept open without a request.
         headers: of a request.
+        data_bytes, data_seconds: of a dropped set of images, and for it to arrive.
+        trainings: at work at a time when one more is asked for.
         drain_seconds: for requests at work when the server is told to stop.
     """
 
@@ -45,6 +47,9 @@ class Limits:
     header_seconds: float = 10.0
     idle_seconds: float = 15.0
     headers: int = 100
+    data_bytes: int = 4 << 30
+    data_seconds: float = 3600.0
+    trainings: int = 2
     drain_seconds: float = 30.0
 
     def as_dict(self) -> dict[str, Any]:

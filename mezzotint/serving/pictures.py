@@ -103,6 +103,16 @@ def anomaly(model: Opened, pixels: Pixels, options: dict[str, Any]) -> Answer:
     return head, [png_bytes(one) for pair in zip(pixels, shown) for one in pair]
 
 
+@torch.inference_mode()
+def decode_rows(model: Opened, rows: NDArray[np.float32]) -> Answer:
+    """Images of flat latents, float32 (n, d)."""
+    if not isinstance(model.family, Encodes):
+        raise Refusal(400, f"{model.family.kind} does not decode", "model", "not_able")
+    return {}, [
+        png_bytes(one) for one in to_uint8(model.family.decode(torch.from_numpy(rows.copy())))
+    ]
+
+
 DOES: dict[str, Callable[[Opened, Pixels, dict[str, Any]], Answer]] = {
     "reconstruct": reconstruct,
     "encode": encode,

@@ -114,10 +114,10 @@ def greeting(settings: Settings, port: int, key: str) -> str:
     named = "localhost" if is_loopback(settings.host) else settings.host
     shown = f"[{named}]" if ":" in named else named
     place = f"http://{shown}:{port}/"
-    tell = f"what can be asked: {place}openapi.json"
+    told = f"for programs: {place}v1, described in {place}openapi.json"
     if settings.token is None:
-        return f"server: {place}v1; {tell}"
-    return f"server: {place}v1; {tell}; a browser enters once by {place}login?key={key}"
+        return f"page: {place}; {told}"
+    return f"page: {place}; {told}; a browser enters once by {place}login?key={key}"
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -22,6 +22,7 @@ class Settings:
         host, port: where it listens; port 0 takes a free one.
         token: what a caller has to know; None asks nothing, on loopback only.
         names: host names besides the address that requests may be made to.
+        data: folders and files of images that training may be started on from the page.
         device: where models work; None takes what there is.
         limits: see :class:`Limits`.
 
@@ -35,6 +36,7 @@ class Settings:
     port: int = 8000
     token: str | None = None
     names: tuple[str, ...] = ()
+    data: tuple[Path, ...] = ()
     device: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -42,6 +44,9 @@ class Settings:
         """Refuse what would not be safe."""
         if not self.root.is_dir():
             raise MissingInputError("there is no folder here", str(self.root), "name a run or runs")
+        for path in self.data:
+            if not path.exists():
+                raise MissingInputError("there are no images here", str(path), "check --data")
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(
                 f"{self.host} can be reached by others, and there is no token",

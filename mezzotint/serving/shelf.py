@@ -10,12 +10,15 @@ from typing import Any
 
 from mezzotint.config import from_dict
 from mezzotint.errors import MezzotintError
-from mezzotint.families import family_class
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import read_model_config
 from mezzotint.runs.folder import RunFolder
+from mezzotint.serving import processes
 from mezzotint.serving.refusing import Refusal
+from mezzotint.storage.readers import load_file
 
 DEPTH, MOST = 2, 500
+START = "start.json"
 FRESH_SECONDS = 0.5
 
 
@@ -42,8 +45,16 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """``running``, ``finished``, ``interrupted``, or ``model`` for one that is no run."""
-        return self.folder.status() if self.run else "model"
+        """``running``, ``finished``, ``interrupted``, or ``model`` for one that is no run.
+
+        A run that the page began is ``starting`` until it trains, or ``failed``.
+        """
+        if self.run:
+            found = self.folder.status()
+            return "starting" if found == "interrupted" and processes.alive(self.path) else found
+        if (self.path / START).is_file():
+            return "starting" if processes.alive(self.path) else "failed"
+        return "model"
 
     @property
     def stamp(self) -> str:
@@ -51,8 +62,32 @@ class Entry:
         for folder in (self.path, self.folder.model):
             if (folder / "config.json").is_file():
                 return f"{folder.name}-{(folder / 'config.json').stat().st_mtime_ns}"
-        marks = sorted(self.folder.checkpoints.glob("*/COMPLETE"))
-        return marks[-1].parent.name if marks else ""
+        marks = [mark.parent.name for mark in self.folder.checkpoints.glob("*/COMPLETE")]
+        return max((mark for mark in marks if mark.strip("0")), default="")  # 0: it has seen none
+
+    @property
+    def pending(self) -> bool:
+        """Whether the page has begun it and it has not come as far as a run."""
+        return not self.run and not (self.path / "config.json").is_file()
+
+    @property
+    def asked_family(self) -> str:
+        """The family that a pending run was begun with; empty where it does not say."""
+        try:
+            found = str(load_file(self.path / START).get("family", ""))
+        except (MezzotintError, OSError):
+            return ""
+        return found if found in FAMILIES else ""
+
+    @property
+    def changed(self) -> int:
+        """When the file that says what it is was written last, in nanoseconds; 0 without one."""
+        for name in ("run.json", "config.json"):
+            try:
+                return (self.path / name).stat().st_mtime_ns
+            except OSError:
+                continue
+        return 0
 
     def about(self) -> tuple[str, dict[str, Any]]:
         """The family and the options of its model that differ from the family's own.
@@ -142,7 +177,7 @@ class Shelf:
 
 
 def _is_entry(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("run.json", "config.json"))
+    return any((path / name).is_file() for name in ("run.json", "config.json", START))
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

@@ -1,16 +1,18 @@
 """What the server says of itself: health, models, limits, numbers."""
 
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
-from mezzotint.families import family_class
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.capabilities import Encodes, Reconstructs, Samples
 from mezzotint.serving.forms import Json, Model, ModelList, State
 from mezzotint.serving.hub import hub_of
 from mezzotint.serving.shelf import Entry, readable
+from mezzotint.solvers import SOLVERS
 
 router = APIRouter(tags=["server"])
 
@@ -43,6 +45,15 @@ async def metrics(request: Request) -> Response:
 async def limits(request: Request) -> Json:
     """How much may be asked for."""
     return hub_of(request).settings.limits.as_dict()
+
+
+@router.get("/v1/about")
+async def about_server(request: Request) -> Json:
+    """What forms need to know: limits, solvers, families, and which version this is."""
+    hub = hub_of(request)
+    told: Json = {"limits": hub.settings.limits.as_dict(), "solvers": list(SOLVERS)}
+    told |= {"families": list(FAMILIES), "version": version("mezzotint")}
+    return {**told, "root": hub.shelf.root.name, "single": hub.shelf.single}
 
 
 @router.get("/v1/models", response_model=ModelList)

@@ -13,10 +13,12 @@ import traceback
 from collections import deque
 from typing import Any
 
+import numpy as np
+
 from mezzotint.serving.drawing import Drawing, Request
 from mezzotint.serving.limits import Limits
 from mezzotint.serving.models import Models
-from mezzotint.serving.pictures import DOES, decoded
+from mezzotint.serving.pictures import DOES, decode_rows, decoded
 from mezzotint.serving.refusing import refusal_of
 from mezzotint.serving.wire import Decoder, Message, encode, joined, split
 
@@ -85,10 +87,14 @@ class Worker:
         if head["do"] == "open":
             self.send({"is": "done", "id": head["id"]})
             return
-        channels, height, width = model.family.shape
-        files = split(payload, head["lengths"])
-        pixels = decoded(files, (height, width), channels, self._limits)
-        answer, pictures = DOES[head["do"]](model, pixels, head["options"])
+        if head["do"] == "decode":
+            rows = np.frombuffer(payload, np.float32).reshape(head["rows"], -1)
+            answer, pictures = decode_rows(model, rows)
+        else:
+            channels, height, width = model.family.shape
+            files = split(payload, head["lengths"])
+            pixels = decoded(files, (height, width), channels, self._limits)
+            answer, pictures = DOES[head["do"]](model, pixels, head["options"])
         lengths, content = joined(pictures)
         told = {"is": "answer", "id": head["id"], "lengths": lengths, "answer": answer}
         self.send(told, content)
