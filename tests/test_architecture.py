@@ -63,7 +63,7 @@ TABLE = {
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups families.contending families.inverting families.kl_coding"
-        " families.teaching families.piping",
+        " families.teaching",
     ),
     "shared walks": Group(
         2.15,
