@@ -32,6 +32,7 @@ def train(command: "cli.Train") -> int:
     options |= {} if command.watch else {"watch": False}
     # of several processes only the first one speaks
     named: dict[str, Any] = {"out": command.out, "preset": command.preset, "start": command.start}
+    named |= {"lora": True} if command.lora else {}
     quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()
     with Terminal(f"training {command.family}") as terminal:
