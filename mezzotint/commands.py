@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
+LISTED = 100  # items of a list that people are shown
 ASKED = ("label", "prompt", "negative_prompt")
 SAMPLING = (*ASKED, "solver", "steps", "guidance", "size", "offload", "tiling")
 
@@ -267,7 +268,9 @@ def _indented(value: Any, depth: int = 0) -> list[str]:
                 f"{space}{key}: {_short(part)}"
             ]  # fmt: skip
         return lines
-    return [line for part in value for line in _item(part, space, depth)]
+    lines = [line for part in value[:LISTED] for line in _item(part, space, depth)]
+    more = len(value) - LISTED
+    return [*lines, f"{space}- and {more:,} more; --json has all"] if more > 0 else lines
 
 
 def _item(part: Any, space: str, depth: int) -> list[str]:

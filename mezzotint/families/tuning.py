@@ -15,6 +15,7 @@ from torch import Tensor
 from mezzotint.config import option, parse_size, to_dict, validate
 from mezzotint.errors import MissingExtraError
 from mezzotint.families.base import SCHEMA, Batch, Family, Losses, Player
+from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.objectives import errors
 from mezzotint.families.piping import Asked
 from mezzotint.families.pretrained import Pretrained
@@ -39,7 +40,6 @@ class TunedConfig:
     size: tuple[int, int] = option((512, 512), "image height and width", low=8, high=4096)
     channels: int = option(3, "image channels", low=3, high=3)
     rank: int = option(8, "rank of the products", low=1, high=1024)
-    alpha: int = option(8, "their scale is alpha / rank", low=1, high=4096)
     caption_dropout: float = option(0.1, "share of captions hidden in training", low=0, high=1)
     weighting: Literal["none", "min-snr"] = option("min-snr", "weights of the squared error")
 
@@ -72,9 +72,14 @@ class Tuned(Family):
         self.examples: tuple[str, ...] = ()
         _add_products(base.unet, config)
         settled = base.settled(size=config.size)
-        self.prior = base.prior(settled)
+        self._prior = [base.prior(settled)]  # in a list: its network is the pipeline's
         self.form = settled
         self._nothing = self._words([""])[0]
+
+    @property
+    def prior(self) -> Diffusion:
+        """The U-Net as a diffusion model of latents."""
+        return self._prior[0]
 
     def players(self) -> dict[str, Player]:
         """One player: the products; the rest of the U-Net keeps its weights."""
@@ -175,7 +180,7 @@ def _add_products(unet: Any, config: TunedConfig) -> None:
     unet.add_adapter(
         LoraConfig(
             r=config.rank,
-            lora_alpha=config.alpha,
+            lora_alpha=config.rank,  # a scale of 1: the files of diffusers do not tell another
             init_lora_weights="gaussian",
             target_modules=TARGETS,
         )
