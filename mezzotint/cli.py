@@ -61,6 +61,8 @@ class Train:
     """Seed of weights, data order and noise; by default 0."""
     start: Annotated[str | None, arg(name="from", metavar="RUN")] = None
     """Train the model of this run, model or diffusers pipeline folder further, at a low rate."""
+    lora: bool = False
+    """Let the Stable Diffusion pipeline of --from learn low-rank products (extra lora)."""
     distill: bool = False
     """Afterwards tune a copy of a diffusion model, RUN-distilled, to sample in one or two steps."""
     watch: bool = True

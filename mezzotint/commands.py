@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
+LISTED = 100  # items of a list that people are shown
 ASKED = ("label", "prompt", "negative_prompt")
 STEERED = ("solver", "steps", "guidance", "psi", "truncation")
 SAMPLING = (*ASKED, *STEERED, "size", "offload", "tiling")
@@ -33,6 +34,7 @@ def train(command: "cli.Train") -> int:
     options |= {} if command.watch else {"watch": False}
     # of several processes only the first one speaks
     named: dict[str, Any] = {"out": command.out, "preset": command.preset, "start": command.start}
+    named |= {"lora": True} if command.lora else {}
     quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()
     with Terminal(f"training {command.family}") as terminal:
@@ -272,7 +274,9 @@ def _indented(value: Any, depth: int = 0) -> list[str]:
                 f"{space}{key}: {_short(part)}"
             ]  # fmt: skip
         return lines
-    return [line for part in value for line in _item(part, space, depth)]
+    lines = [line for part in value[:LISTED] for line in _item(part, space, depth)]
+    more = len(value) - LISTED
+    return [*lines, f"{space}- and {more:,} more; --json has all"] if more > 0 else lines
 
 
 def _item(part: Any, space: str, depth: int) -> list[str]:

@@ -65,13 +65,15 @@ TABLE = {
         " families.groups families.contending families.inverting families.kl_coding"
         " families.teaching",
     ),
+    "shared texts": Group(2.15, "families.prompting families.piping"),
     "shared walks": Group(
         2.15,
-        "families.guiding families.objectives families.walking families.making families.prompting",
+        "families.guiding families.objectives families.walking families.making",
         open=True,
     ),
     "families": Group(2.2, "families.*"),
     "joined families": Group(2.3, "families.text_to_image families.pretrained"),
+    "tuned families": Group(2.4, "families.tuning"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),
     "machinery": Group(
@@ -84,7 +86,8 @@ TABLE = {
     "loop": Group(3.1, "training.loop"),
     "pipelines": Group(
         3.1,
-        "runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines runs.pretrained",
+        "runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines runs.pretrained"
+        " runs.tuned",
         open=True,
     ),
     "loading": Group(3.2, "runs.loading"),
@@ -117,8 +120,10 @@ NEVER = {
     "family": PIXEL_SIDE,
     "shared": PIXEL_SIDE,
     "shared walks": PIXEL_SIDE,
+    "shared texts": PIXEL_SIDE,
     "families": PIXEL_SIDE,
     "joined families": PIXEL_SIDE,
+    "tuned families": PIXEL_SIDE,
     # the shells call the api; below it only what reads words and prints lines
     "commands": tuple(name for name, group in TABLE.items() if 1 <= group.floor < 5),
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
@@ -127,7 +132,7 @@ LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "confi
 LIGHT += ("arguments", "storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml", "jinja2"}
-ALWAYS_LAZY |= {"tokenizers", "transformers"}
+ALWAYS_LAZY |= {"tokenizers", "transformers", "peft"}
 
 
 @dataclass(frozen=True)

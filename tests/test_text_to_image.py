@@ -221,8 +221,8 @@ def test_one_call_trains_both_stages(captioned: Path, tmp_path: Path) -> None:
     assert isinstance(run.model, TextToImage)
     first = RunFolder(tmp_path / "run" / "autoencoder")
     assert first.finished()
-    assert first.lines()[-1]["images"] == 64  # three tenths of the length, in batches of 32
-    assert run.history[-1]["images"] == 112
+    assert first.lines()[-1]["images"] == 32  # a fifth of the length, in batches of 32
+    assert run.history[-1]["images"] == 128
     assert len(run.model.config.prompts) > 20
     assert run.model.prepared
     loaded = mz.load(tmp_path / "run")

@@ -8,6 +8,7 @@ from torch import nn
 
 from mezzotint.api.opening import Data, open_images
 from mezzotint.api.staging import adopt, foundation, needs_foundation
+from mezzotint.api.tuning import low_rank
 from mezzotint.errors import UsageError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family
@@ -53,6 +54,7 @@ def train(
     preset: str | None = None,
     progress: Progress | None = None,
     start: str | Path | None = None,
+    lora: bool = False,
     **options: Any,
 ) -> Run:
     """Train a model, or go on with the training found in ``out``.
@@ -65,6 +67,7 @@ def train(
         progress: where to report; by default nowhere.
         start: a run, model or pipeline folder of the family whose model is trained further; it
             stays as it is. The rate is then low unless given (``lr=1e-4``).
+        lora: let a Stable Diffusion pipeline learn low-rank products (``rank=8``).
         options: options of the model (``latent=64``) and of training (``images="2M"``,
             ``budget="10m"``, ``batch=64``, ``seed=1``, ``lr=1e-3``).
 
@@ -72,7 +75,10 @@ def train(
         MezzotintError: see :mod:`mezzotint.errors`; nothing already written is lost.
     """
     show = progress or Silent()
-    if start is not None:
+    if lora:
+        family, options = low_rank(family, start, options)
+        preset = preset or "default"
+    elif start is not None:
         family, options = _started(family, start), {**FURTHER, **options}
     plan = make_plan(family, preset, options)
     images = open_images(data, plan.size, plan.channels, show)

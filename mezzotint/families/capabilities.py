@@ -66,6 +66,20 @@ class Caches(Protocol):
 
 
 @runtime_checkable
+class Perceives(Protocol):
+    """Has a loss that looks at images through a network that others trained."""
+
+    @property
+    def wants_eyes(self) -> bool:
+        """Whether it is to be given that network."""
+        ...
+
+    def look_with(self, eyes: Any) -> None:
+        """Take it: a module, (N, C, H, W) in [-1, 1] -> maps (N, d, h, w)."""
+        ...
+
+
+@runtime_checkable
 class Founded(Protocol):
     """Stands on a model of another family, which is trained first and then stays as it is."""
 

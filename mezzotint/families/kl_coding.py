@@ -1,9 +1,11 @@
 """A KL-VAE as options, and the equations of its loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mezzotint.config import option, parse_size, validate
@@ -37,6 +39,9 @@ class KLVAEConfig:
     attention: bool = option(True, "self-attention at the coarsest level")
     loss: Literal["l1", "mse"] = option("l1", "distance of pixels")
     kl: float = option(1e-6, "weight of the KL term of an image's latent", low=0, high=1)
+    perceptual: float = option(
+        0.0, "weight of the distance of EfficientNet-Lite0's maps (extra features)", 0, 100
+    )
     adversarial: float = option(
         0.5, "weight of the critic, relative to the pixels' gradient; 0: no critic", 0, 100
     )
@@ -88,6 +93,18 @@ def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(q(z | x) || N(0, I)) in nats an image: (N, ...) -> (N,) (1312.6114, appendix B)."""
     terms = mean.square() + log_variance.exp() - 1 - log_variance
     return 0.5 * terms.flatten(1).sum(1)
+
+
+def map_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
+    """Squared distance of maps of unit vectors, a sum over the maps: (N,) (1801.03924, eq. 1).
+
+    Without the paper's weights a channel, which were fitted to other networks.
+    """
+    parts = [
+        (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean((1, 2))
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    return torch.stack(parts).sum(0)
 
 
 def adaptive_weight(main: Tensor, adversarial: Tensor, layer: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.adversarial import OBJECTIVES
+from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, chunked, to_unit
 from mezzotint.families.kl_coding import (
     LOG_VARIANCE_RANGE,
@@ -19,6 +20,7 @@ from mezzotint.families.kl_coding import (
     adaptive_weight,
     build_coder,
     kl_to_prior,
+    map_distance,
     spread,
 )
 from mezzotint.nets.adversaries import held_still
@@ -59,6 +61,7 @@ class KLVAE(Family):
         self.critic: nn.Module | None = None
         if own.adversarial:
             self.critic = PatchCritic(own.channels, own.critic_width, own.critic_layers)
+        self._eyes: list[nn.Module] = []  # in a list: it is no part of the model
         for name, value in (("latent_mean", 0.0), ("latent_square", 1.0), ("begun", 0.0)):
             self.register_buffer(name, torch.tensor(value))
 
@@ -77,7 +80,7 @@ class KLVAE(Family):
         return int(self.begun > 0)
 
     def coder_loss(self, batch: Batch) -> Losses:
-        """Distance + KL, and the critic's opinion once it takes part."""
+        """Distances + KL, and the critic's opinion once it takes part."""
         mean, log_variance = self.posterior(batch.images)
         latent = mean + torch.exp(0.5 * log_variance) * batch.noise.randn(*mean.shape[1:])
         made = self.coder.decode(latent)
@@ -85,7 +88,8 @@ class KLVAE(Family):
         if self.training:
             self._remember(latent.detach(), batch)
         if self.critic is not None and batch.progress >= self.config.start:
-            found |= self._adversarial(self.critic, found["pixels"], made)
+            likely = found["pixels"] + found.get("perceptual", 0.0)
+            found |= self._adversarial(self.critic, likely, made)
         return _told(found)
 
     def _distances(
@@ -98,16 +102,39 @@ class KLVAE(Family):
         """
         pixels = DISTANCES[self.config.loss](made, images).mean()
         kl = kl_to_prior(mean, log_variance).mean()
+        seen = self._perceived(images, made)
         likeness = psnr(to_unit(made.detach().clamp(-1, 1)), to_unit(images)).mean()
-        loss = pixels + self.config.kl * kl / images[0].numel()
-        return {"loss": loss, "pixels": pixels, "kl": kl, "psnr": likeness}
+        likely = pixels + sum(seen.values())
+        loss = likely + self.config.kl * kl / images[0].numel()
+        return {"loss": loss, "pixels": pixels, "kl": kl, "psnr": likeness, **seen}
 
-    def _adversarial(self, critic: nn.Module, pixels: Tensor, made: Tensor) -> Losses:
+    @property
+    def wants_eyes(self) -> bool:
+        """Whether its loss looks at maps."""
+        return bool(self.config.perceptual > 0)
+
+    def look_with(self, eyes: nn.Module) -> None:
+        """Take the network of the perceptual term, which is neither saved nor trained."""
+        self._eyes = [eyes.eval().requires_grad_(False)]
+
+    def _perceived(self, images: Tensor, made: Tensor) -> Losses:
+        """The weighted perceptual term, if there is to be one."""
+        if not self.wants_eyes:
+            return {}
+        if not self._eyes:
+            what, fix = "the perceptual term has no network", "mezzotint.train, or look_with"
+            raise UsageError(what, "perceptual", fix)
+        eyes = self._eyes[0].to(images.device)
+        with torch.no_grad():
+            wanted = eyes(images)
+        return {"perceptual": self.config.perceptual * map_distance(eyes(made), wanted).mean()}
+
+    def _adversarial(self, critic: nn.Module, likely: Tensor, made: Tensor) -> Losses:
         with held_still(critic):
             outputs = critic(made).float()
             opinion = OBJECTIVES[self.config.objective].generator(outputs, outputs)
         layer = self.coder.vae.decoder.conv_out.weight
-        weight = self.config.adversarial * adaptive_weight(pixels, opinion, layer)
+        weight = self.config.adversarial * adaptive_weight(likely, opinion, layer)
         return {"adversarial": weight * opinion, "weight": weight}
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mezzotint.config import override
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.base import Family, require_seeds
 from mezzotint.families.conditions import fixed_parts, make_conditions
@@ -70,6 +71,16 @@ class Pretrained(Family):
         """The text that each seed's image is asked to show."""
         return wanted_prompts(seeds, prompt, ())
 
+    def settled(self, **settings: Any) -> PretrainedConfig:
+        """The configuration with some options replaced."""
+        found: PretrainedConfig = override(self.config, settings)
+        return found
+
+    def resized(self, size: tuple[int, int]) -> "Pretrained":
+        """The same model, whose pictures have another size unless one is asked for."""
+        self.config = self.settled(size=size)
+        return self
+
     def save_pretrained(self, folder: Any) -> None:
         """Write the pipeline as diffusers does, in safetensors."""
         self.pipeline.save_pretrained(folder, safe_serialization=True)
@@ -105,7 +116,7 @@ class Pretrained(Family):
             UsageError: no seeds, a wrong number of prompts, a mask or strength without an image.
             ConfigError: our solvers do not know the pipeline's noise.
         """
-        config = PretrainedConfig(**{**vars(self.config), **settings})
+        config = self.settled(**settings)
         arrange(self.pipeline, config)
         numbers = require_seeds(seeds)
         asked = Asked(
@@ -171,10 +182,10 @@ class Pretrained(Family):
 
     def _by_us(self, config: PretrainedConfig, asked: Asked, watch: Watch, batch: int) -> Tensor:
         """By our solvers, in the latent space of the pipeline."""
-        prior = self._prior(config)
-        told = self._told(config, asked)
+        prior = self.prior(config)
+        told = self.told(config, asked)
         scale = self.vae.config.scaling_factor
-        start = None if asked.image is None else self._encoded(asked.image) * scale
+        start = None if asked.image is None else self.latents(asked.image)
         grid = None if asked.mask is None else F.adaptive_max_pool2d(asked.mask, prior.shape[1:])
         count = len(asked.seeds)
         conditions = make_conditions(prior.shape, told, count, start, grid, asked.strength)
@@ -183,7 +194,7 @@ class Pretrained(Family):
         parts = [self._decoded(ends[at : at + 1] / scale) for at in range(count)]
         return torch.cat(parts).float().cpu().clamp(-1, 1)
 
-    def _prior(self, config: PretrainedConfig) -> Diffusion:
+    def prior(self, config: PretrainedConfig) -> Diffusion:
         """The U-Net as a diffusion model of latents."""
         found = self.pipeline.scheduler.config
         for name, wanted in BETAS.items():
@@ -215,7 +226,7 @@ class Pretrained(Family):
         height, width = (side // factor for side in config.size)
         return int(self.unet.config.in_channels), height, width
 
-    def _told(self, config: PretrainedConfig, asked: Asked) -> Tensor:
+    def told(self, config: PretrainedConfig, asked: Asked) -> Tensor:
         """Words as vectors, wanted and unwanted; of XL a last row has what else it is told."""
         found = self.pipeline.encode_prompt(
             prompt=asked.prompts,
@@ -234,10 +245,12 @@ class Pretrained(Family):
         pairs = ((words, pooled), (unwanted, unwanted_pooled))
         return torch.stack([with_extras(rows, extra, ids.to(rows)) for rows, extra in pairs], 1)
 
-    def _encoded(self, image: Tensor) -> Tensor:
+    def latents(self, image: Tensor) -> Tensor:
+        """Scaled latents of images in [-1, 1], float32."""
         given = image.to(self.device, self.vae.dtype)
         mode: Tensor = self.vae.encode(given).latent_dist.mode()
-        return mode.float()
+        scaled: Tensor = mode.float() * self.vae.config.scaling_factor
+        return scaled
 
     def _decoded(self, latents: Tensor) -> Tensor:
         given = latents.to(self.device, self.vae.dtype)

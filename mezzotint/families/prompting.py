@@ -31,7 +31,7 @@ class TextToImageConfig:
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(3, "image channels: grey, RGB or RGBA")
     autoencoder: str = option("", "a finished kl-vae run to build on; empty: one is trained first")
-    share: float = option(0.3, "share of the length that trains the autoencoder", 0.01, 0.99)
+    share: float = option(0.2, "share of the length that trains the autoencoder", 0.01, 0.99)
     coder: str = option("", 'options of the autoencoder as JSON: {"widths": [32, 64]}')
     merges: tuple[str, ...] = option((), "pairs that the words are made of; read off the captions")
     length: int = option(LENGTH, "pieces of a text; read off the captions", SHORTEST, LENGTH)

@@ -2,11 +2,11 @@
 
 import importlib.util
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mezzotint.data.dataset import Images
 from mezzotint.errors import DataError, MissingExtraError
@@ -39,26 +39,47 @@ def open_lite(images: Images) -> Extractor:
     return Extractor("effnet-lite0", LITE_DIGEST, f"antialiased bicubic to {side}x{side}", look)
 
 
-def open_lite_stages(size: Sequence[int]) -> Callable[[Tensor], list[Tensor]]:
+class LiteStages(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> two maps (N, d, h, w) of EfficientNet-Lite0.
+
+    Gradients flow to the images.
+
+    Args:
+        network: with its weights.
+        side: pixels a side that images are enlarged to.
+    """
+
+    def __init__(self, network: EfficientNetLite0, side: int) -> None:
+        super().__init__()
+        self.network, self.side = network, side
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The maps at a quarter and an eighth of the network's input."""
+        shown = (resized(rgb((images + 1) * 127.5), self.side) - 127) / 128
+        return self.network.stages(shown.contiguous(memory_format=torch.channels_last))[STAGES]
+
+
+def open_lite_stages(size: Sequence[int]) -> LiteStages:
     """The network's maps at a quarter and an eighth of its input, for images of a size.
 
     Args:
         size: (H, W) of the images; they are enlarged, small ones at least to 128 pixels.
-
-    Returns:
-        (N, C, H, W) in [-1, 1] -> two maps (N, d, h, w).
 
     Raises:
         MissingExtraError, DataError: as :func:`open_lite`.
     """
     network = load_lite()
     side = LARGE if max(size) < LARGE // 2 else LARGEST
+    return LiteStages(network, side)
 
-    def look(images: Tensor) -> list[Tensor]:
-        shown = (resized(rgb((images + 1) * 127.5), side) - 127) / 128
-        return network.stages(shown.contiguous(memory_format=torch.channels_last))[STAGES]
 
-    return look
+def open_eyes(size: Sequence[int]) -> LiteStages:
+    """As :func:`open_lite_stages`, for a loss: small images are enlarged to 64 pixels only.
+
+    Raises:
+        MissingExtraError, DataError: as :func:`open_lite`.
+    """
+    return LiteStages(load_lite(), SMALL if max(size) <= SMALL else LARGE)
 
 
 def load_lite() -> EfficientNetLite0:

@@ -15,6 +15,7 @@ from mezzotint.families.capabilities import Settles
 from mezzotint.runs.folder import RunFolder
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.runs.pretrained import is_text_pipeline, read_text_pipeline
+from mezzotint.runs.tuned import is_tuned, read_tuned
 from mezzotint.storage.files import replace_json
 from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.weights import kinds_of, load_into
@@ -35,6 +36,8 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
         ConfigError, DataError, RefusedError: it is damaged or not a model.
     """
     folder = Path(path)
+    if is_tuned(folder):
+        return read_tuned(folder)
     if (folder / "config.json").is_file():
         kind = known_family(read_model_config(folder)["kind"], folder)
         return kind.from_pretrained(folder, **modules)

@@ -1,6 +1,7 @@
 """What a family needs of each training image at every step, found once and kept on disk."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.config import to_dict
 from mezzotint.data.dataset import Images
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Caches
@@ -64,7 +66,8 @@ def _of_images(family: Family, train: Images, folder: RunFolder, watch: Watch) -
 
 def _digest(family: Family, train: Images) -> str:
     """Of all that a cache is made of: the images, their order, and the weights that stay."""
-    digest = hashlib.sha256(f"{train.fingerprint} {family.kind}".encode())
+    settings = json.dumps(to_dict(family.config), sort_keys=True)
+    digest = hashlib.sha256(f"{train.fingerprint} {family.kind} {settings}".encode())
     digest.update(np.ascontiguousarray(train.rows).tobytes())
     kept = {id(tensor) for tensor in family.parameters() if tensor.requires_grad}
     for name, tensor in family.state_dict(keep_vars=True).items():

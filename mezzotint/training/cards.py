@@ -7,7 +7,10 @@ from typing import Any
 TASKS = {
     "autoencoder": "image-feature-extraction",
     "vae": "unconditional-image-generation",
+    "text-to-image": "text-to-image",
+    "lora": "text-to-image",
 }
+LISTED = 64
 
 CARD = """---
 library_name: mezzotint
@@ -56,6 +59,11 @@ def with_length(card: str, length: float) -> str:
     return re.sub(r"\(EMA[^)]*\)", f"({told})", card)
 
 
+def _shortened(value: Any) -> Any:
+    """A value for people: of a long list, how long it is."""
+    return f"{len(value):,} values" if isinstance(value, list) and len(value) > LISTED else value
+
+
 def model_card(header: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     """Markdown with a YAML head, as model hubs expect it.
 
@@ -65,7 +73,8 @@ def model_card(header: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     """
     import json
 
-    options = {"model": header["model"], "recipe": header["recipe"]}
+    model = {name: _shortened(value) for name, value in header["model"].items()}
+    options = {"model": model, "recipe": header["recipe"]}
     numbers = [f"| {k} | {v:.6g} |" for k, v in last.items() if k.startswith("validation_")]
     table = ["| quantity | value |", "|---|---|", *numbers] if numbers else ["none measured"]
     return CARD.format(

@@ -16,7 +16,9 @@ from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Perceives
 from mezzotint.families.groups import groups_for
+from mezzotint.features.pretrained import open_eyes
 from mezzotint.text import tokenizer
 from mezzotint.text.tokenizer import CaptionTokenizer
 from mezzotint.training.few_images import default_jitter
@@ -69,8 +71,9 @@ class Plan:
 
     def build(self, data: Images) -> Family:
         """The model for this data, with weights that depend on the seed alone."""
-        if self.instance is not None:
-            return self.instance
+        return with_eyes(self.instance or self._new(data))
+
+    def _new(self, data: Images) -> Family:
         import torch
 
         fields = field_names(self.kind.config_class)
@@ -85,6 +88,17 @@ class Plan:
     def shorter(self, share: float) -> "Plan":
         """The same plan for a share of its length."""
         return replace(self, recipe=shortened(self.recipe, share))
+
+
+def with_eyes(model: Family) -> Family:
+    """The model, with the network that its loss looks through if there is one.
+
+    Raises:
+        MissingExtraError, DataError: the network's weights are not here, or others.
+    """
+    if isinstance(model, Perceives) and model.wants_eyes:
+        model.look_with(open_eyes(model.shape[1:]))
+    return model
 
 
 def shortened(recipe: Recipe, share: float) -> Recipe:

@@ -82,9 +82,9 @@ class Session:
         self.leads = self.trainer.accelerator.is_main_process
         self.show = self.show if self.leads else Silent()
         with together(), self.folder.hold() if self.leads else nullcontext(), stop.listening():
+            self._start()
             with self.trainer.accelerator.main_process_first():
                 feed.know(known_rows(self.family, feed.images, self.recipe, self.folder, self.show))
-            self._start()
             self._train_through_rollbacks()
             if self.trainer.progress < 1:  # a signal came, here or to another process
                 raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
