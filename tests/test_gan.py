@@ -440,3 +440,15 @@ def test_default_widths_come_down_to_four_cells():
     assert stage_widths(GANConfig(size=(28, 28))) == (32, 64, 128)
     assert stage_widths(GANConfig(size=(28, 28), network="dcgan")) == (64, 128, 256)
     assert stage_widths(GANConfig(size=(64, 64), network="dcgan")) == (64, 128, 256, 512)
+
+
+@pytest.mark.parametrize(("given", "batch"), [
+    ({"budget": "20s"}, 16), ({"budget": "1m"}, 16), ({"budget": "2m"}, 32),
+    ({"budget": "10m"}, 64), ({"images": "20k"}, 16), ({"images": "50k"}, 32),
+    ({"images": "2M"}, 64), ({}, 64), ({"budget": "20s", "batch": 50}, 50),
+])  # fmt: skip
+def test_short_runs_take_small_batches_unless_told(given, batch):
+    for preset in ("default", "sngan"):
+        assert make_plan("gan", preset, given).recipe.batch == batch
+    classic = make_plan("gan", "classic", given).recipe.batch
+    assert classic == given.get("batch", 128)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,14 @@ class Batch:
     progress: float = 1.0
     turn: int = 0
     known: Mapping[str, Tensor] | None = None
+
+
+class Short(NamedTuple):
+    """Runs of at most so many seconds, or images, and the batch that gives them enough steps."""
+
+    seconds: float
+    images: int
+    batch: int
 
 
 Losses = dict[str, Tensor]
@@ -108,6 +116,8 @@ class Family(nn.Module):
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
     unaveraged: ClassVar[tuple[str, ...]] = ()
     """How the names of tensors begin that keep their last values instead of an average."""
+    short: ClassVar[tuple[Short, ...]] = ()
+    """Batches for short runs instead of a preset's own, the shortest first."""
     headline: Mapping[str, str] = {"loss": "loss"}
     """What a line of progress tells: label -> quantity."""
 

@@ -18,6 +18,7 @@ from mezzotint.adversarial import (
 from mezzotint.augmentations import AUGMENTATIONS, augment, numbers_of
 from mezzotint.config import option, parse_size, validate
 from mezzotint.errors import ConfigError, nearest
+from mezzotint.families.base import Short
 from mezzotint.nets.adversaries import Critic, Generator, constrain
 from mezzotint.nets.dcgan import ClassicCritic, ClassicGenerator
 from mezzotint.nets.layers import Norm
@@ -48,6 +49,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {"objective": "hinge", "penalty": "none", "spectral": True, "lr": 5e-4}
     | {"betas": (0.0, 0.9), "groups": 0},
 }
+SHORT = (Short(60, 20_000, 16), Short(180, 100_000, 32))
+"""Below some hundred steps of each player samples are still noise, at whatever batch."""
+
+HEADLINE = {"D": "critic.loss", "G": "generator.loss", "real": "critic.real", "fake": "critic.fake"}
+HEADLINE |= {"|dD|": "critic.gradient", "|dG|": "generator.gradient"}
 GRID, LARGEST_PATCH, COARSEST = 16, 4, 4
 ADJUST_EVERY = 4
 DECAY = 0.9

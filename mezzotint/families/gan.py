@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from mezzotint.adversarial import OBJECTIVES, accuracy, energy_distance
 from mezzotint.config import at_least
-from mezzotint.families.base import Batch, Family, Losses, Player, chunked, require_seeds
+from mezzotint.families.base import Batch, Family, Losses, Player, Short, chunked, require_seeds
 from mezzotint.families.conditions import Label, class_numbers
 from mezzotint.families.contending import (
     AHEAD,
     BEHIND,
+    HEADLINE,
     PENALTIES,
     PRESETS,
+    SHORT,
     GANConfig,
     Judge,
     build_critic,
@@ -30,8 +32,6 @@ from mezzotint.noise import slerp, truncate
 from mezzotint.seeds import ImageNoise, image_seeds
 
 SETTLING, SETTLING_BATCH = 16, 128
-HEADLINE = {"D": "critic.loss", "G": "generator.loss", "real": "critic.real", "fake": "critic.fake"}
-HEADLINE |= {"|dD|": "critic.gradient", "|dG|": "generator.gradient"}
 
 
 class GAN(Family):
@@ -49,6 +49,7 @@ class GAN(Family):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = frozenset({"label", "psi", "truncation"})
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.",)
+    short: ClassVar[tuple[Short, ...]] = SHORT
     headline: Mapping[str, str] = HEADLINE
 
     def __init__(

@@ -60,6 +60,10 @@ class View:
     project: Projection
     classify: Callable[[Features], Kinds] | None
 
+    def points(self, pixels: Pixels) -> Features:
+        """Points (N, 48) of uint8 (N, H, W, C), without their classes, which cost more."""
+        return self.project(self.rows(pixels))
+
     def look(self, pixels: Pixels) -> tuple[Features, Kinds | None]:
         """Points (N, 48) of uint8 (N, H, W, C), and their likely classes (N,) if there are any."""
         rows = self.rows(pixels)

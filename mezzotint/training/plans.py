@@ -174,7 +174,18 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
     recipe = from_dict(Recipe, parts["recipe"])
     if recipe.images is None and recipe.budget is None:
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
+    if "batch" in chosen and "batch" not in options:
+        recipe = override(recipe, {"batch": _batch_for(kind, recipe)})
     return Plan(kind, parts["model"], recipe, instance)
+
+
+def _batch_for(kind: type[Family], recipe: Recipe) -> int:
+    """The preset's batch, or the one that a run as short as this needs to get anywhere."""
+    for short in kind.short:
+        seconds, images = recipe.budget or 0.0, recipe.images or 0
+        if seconds <= short.seconds and images <= short.images:
+            return min(recipe.batch, short.batch)
+    return recipe.batch
 
 
 def _preset(kind: type[Family], name: str | None) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from mezzotint.data.dataset import Images, Pixels
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Samples, Steadies
 from mezzotint.features.extractor import Features
-from mezzotint.features.glance import Glance, open_glance
+from mezzotint.features.glance import Glance, Kinds, open_glance
 from mezzotint.images import to_uint8
 from mezzotint.metrics.arrays import Points, nearest, points, squared_distances
 from mezzotint.metrics.collapse import (
@@ -34,6 +34,8 @@ COUNT, FEWEST = 256, 16  # samples looked at, and images below which nothing can
 HELD_OUT = 64  # held-out images below which training images are compared with instead
 LEARNT, REMEMBERED = 2000, 20_000  # training images that say what is usual, and what a copy is
 MODES, MEMBERS = 20, 10
+
+Seen = tuple[Features, Kinds | None]
 
 
 class Health(IntEnum):
@@ -66,18 +68,18 @@ class Yardstick:
 
     def measure(self, pixels: Pixels) -> Signals:
         """Signals of samples uint8 (n, H, W, C)."""
-        found = {name: value / self.usual.get(name, 1.0) for name, value in self.raw(pixels)}
-        return Signals(**found, **(self.copies.found(self.glance, pixels) if self.copies else {}))
+        seen = self.glance.textures.look(pixels), self.glance.cells.look(pixels)
+        found = {name: value / self.usual.get(name, 1.0) for name, value in self.raw(*seen)}
+        return Signals(**found, **(self.copies.found(seen[1][0]) if self.copies else {}))
 
-    def raw(self, pixels: Pixels) -> Iterator[tuple[str, float]]:
+    def raw(self, textures: Seen, cells: Seen) -> Iterator[tuple[str, float]]:
         """Signals of images before they are compared with the usual ones."""
-        (textures, kinds), (_, coarse) = (view.look(pixels) for view in self.glance)
-        made = points(textures)
+        made = points(textures[0])
         yield from spread_of(made, self.real, self.repeats).items()
         groups = squared_distances(made, self.centres).argmin(1)
         yield "modes", effective(shares_of(groups, len(self.centres)))
         names = ("classes", "classes_in_cells")
-        for name, told, table in zip(names, (kinds, coarse), self.mistakes, strict=False):
+        for name, told, table in zip(names, (textures[1], cells[1]), self.mistakes, strict=False):
             if told is not None:
                 yield name, effective(true_shares(shares_of(told, len(table)), table))
 
@@ -94,9 +96,9 @@ class Copies:
     seen: Points
     apart: Points
 
-    def found(self, glance: Glance, pixels: Pixels) -> dict[str, float]:
-        """Share of samples uint8 (n, H, W, C) that are copies, and how near they all are."""
-        near = nearest(glance.cells.look(pixels)[0], self.seen)
+    def found(self, cells: Features) -> dict[str, float]:
+        """Share of samples, by their cells (n, d), that are copies; how near they all are."""
+        near = nearest(cells, self.seen)
         copied = float((near <= closeness(self.apart)).mean())
         return {"copied": copied, "memorisation": float(near.mean() / self.apart.mean())}
 
@@ -118,12 +120,12 @@ def take_yardstick(data: Images) -> Yardstick | None:
     others = others.subset(np.random.default_rng(1).permutation(len(others)))
     rows = range(min(LEARNT, len(train)))
     glance = open_glance(train.gather(rows), train.labels_of(rows), len(data.classes))
-    real = points(glance.textures.look(others.gather(range(count)))[0])
+    real = points(glance.textures.points(others.gather(range(count))))
     copies = _copies(glance, train, others, count) if len(data.held_out) >= HELD_OUT else None
     draft = Yardstick(
         glance,
         real,
-        _centres(glance.textures.look(train.gather(rows))[0]),
+        _centres(glance.textures.points(train.gather(rows))),
         _mistakes(glance, others),
         usual_repeats(len(data.train), count),
         {},
@@ -136,14 +138,15 @@ def _against_training_images(draft: Yardstick, pixels: Pixels) -> Yardstick | No
     """With what training images score; None where that is nothing to compare with."""
     if not mean_pairwise_distance(draft.real).value > 0:
         return None
-    usual = {name: value for name, value in draft.raw(pixels) if name != "duplicates"}
+    seen = draft.glance.textures.look(pixels), draft.glance.cells.look(pixels)
+    usual = {name: value for name, value in draft.raw(*seen) if name != "duplicates"}
     return replace(draft, usual=usual) if all(value > 0 for value in usual.values()) else None
 
 
 def _copies(glance: Glance, train: Images, others: Images, count: int) -> Copies | None:
     """None where every held-out image is a training image: nothing tells a copy then."""
-    seen = points(glance.cells.look(train.gather(range(min(REMEMBERED, len(train)))))[0])
-    apart = nearest(glance.cells.look(others.gather(range(count)))[0], seen)
+    seen = points(glance.cells.points(train.gather(range(min(REMEMBERED, len(train))))))
+    apart = nearest(glance.cells.points(others.gather(range(count))), seen)
     return Copies(seen, apart) if apart.mean() > 0 else None
 
 
