@@ -20,7 +20,7 @@ UNNAMED = """[...document.querySelectorAll('button, input, select, textarea, a')
     e.innerText.trim())).map((e) => e.outerHTML)"""
 WHERE = """(() => { const p = document.querySelector('.explorer').plane;
     const b = p.canvas.getBoundingClientRect(), s = p.spot(7);
-    return [b.left + s[0], b.top + s[1], b.left + 2, b.top + 2, b.right - 2, b.bottom - 2]; })()"""
+    return [b.left + s[0], b.top + s[1], b.left + 14, b.top + 14, b.right - 14, b.bottom - 14]; })()"""
 COUNTING = """window.coming = 0; new MutationObserver(() => {
     window.coming += document.querySelectorAll('.tile.coming').length;
 }).observe(document.querySelector('.wall'), {subtree: true, attributes: true})"""
