@@ -19,8 +19,8 @@ UNNAMED = """[...document.querySelectorAll('button, input, select, textarea, a')
     e.checkVisibility() && !(e.labels?.length || e.getAttribute('aria-label') ||
     e.innerText.trim())).map((e) => e.outerHTML)"""
 WHERE = """(() => { const p = document.querySelector('.explorer').plane;
-    const b = p.canvas.getBoundingClientRect(), s = p.spot(7);
-    return [b.left + s[0], b.top + s[1], b.left + 14, b.top + 14, b.right - 14, b.bottom - 14]; })()"""
+    const b = p.canvas.getBoundingClientRect(), s = p.spot(7), e = 14;
+    return [b.left + s[0], b.top + s[1], b.left + e, b.top + e, b.right - e, b.bottom - e]; })()"""
 COUNTING = """window.coming = 0; new MutationObserver(() => {
     window.coming += document.querySelectorAll('.tile.coming').length;
 }).observe(document.querySelector('.wall'), {subtree: true, attributes: true})"""
