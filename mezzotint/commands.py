@@ -195,6 +195,7 @@ def export(command: "arguments.Export") -> int:
 
 def serve(command: "arguments.Serve") -> int:
     """Serve until told to stop."""
+    from mezzotint.serving import early
     from mezzotint.serving.settings import Settings, token_of
 
     settings = Settings(
@@ -207,10 +208,16 @@ def serve(command: "arguments.Serve") -> int:
         device=command.device,
     )
     try:
+        import uvicorn  # noqa: F401 - tells before a worker is started that the extra is missing
+
+        early.start(settings.device)
         from mezzotint.serving.running import serve as run
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
-    return run(settings)
+    try:
+        return run(settings)
+    finally:
+        early.drop()
 
 
 def check(command: "cli.Check") -> int:

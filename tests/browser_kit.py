@@ -112,7 +112,7 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key)
 
-    def wait(self, script: str, seconds: float = 20) -> Any:
+    def wait(self, script: str, seconds: float = 40) -> Any:
         """The value of a script once it is true."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):

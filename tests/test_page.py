@@ -4,7 +4,9 @@ import base64
 import io
 import time
 import zipfile
+from pathlib import Path
 
+import axe_core_python
 import httpx
 import pytest
 from browser_kit import CHROMIUM, Browser
@@ -15,12 +17,16 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"),
 ]
+AXE = Path(axe_core_python.__file__).with_name("axe.min.js")
+JUDGED = """axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations
+    .filter((one) => ['serious', 'critical'].includes(one.impact))
+    .map((one) => [one.id, ...one.nodes.map((node) => node.target + node.failureSummary)]))"""
 UNNAMED = """[...document.querySelectorAll('button, input, select, textarea, a')].filter((e) =>
     e.checkVisibility() && !(e.labels?.length || e.getAttribute('aria-label') ||
     e.innerText.trim())).map((e) => e.outerHTML)"""
 WHERE = """(() => { const p = document.querySelector('.explorer').plane;
-    const b = p.canvas.getBoundingClientRect(), s = p.spot(7);
-    return [b.left + s[0], b.top + s[1], b.left + 2, b.top + 2, b.right - 2, b.bottom - 2]; })()"""
+    const b = p.canvas.getBoundingClientRect(), s = p.spot(7), e = 14;
+    return [b.left + s[0], b.top + s[1], b.left + e, b.top + e, b.right - e, b.bottom - e]; })()"""
 COUNTING = """window.coming = 0; new MutationObserver(() => {
     window.coming += document.querySelectorAll('.tile.coming').length;
 }).observe(document.querySelector('.wall'), {subtree: true, attributes: true})"""
@@ -112,6 +118,8 @@ def test_every_view_fits_and_keyboards_reach_it(browser, server, width, theme):
         visit(browser, server, view)
         assert browser.run("document.documentElement.scrollWidth") <= width, view
         assert browser.run(UNNAMED) == [], view
+        browser.run(AXE.read_text(encoding="utf-8"))
+        assert browser.run(JUDGED) == [], view
         assert browser.run("document.querySelectorAll('h1').length") == 1, view
         assert browser.run(
             "[...document.querySelectorAll('[tabindex]')].every((e) => e.tabIndex < 1)"

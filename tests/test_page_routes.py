@@ -5,6 +5,8 @@ import json
 import os
 import socket
 import sys
+import threading
+import time
 import zipfile
 from pathlib import Path
 from urllib.parse import quote
@@ -272,6 +274,29 @@ def test_one_run_alone_takes_no_other(root):
     body = {"name": "x", "family": "vae", "data": "digits"}
     assert client.post("/v1/runs", json=body).status_code == 409
     assert client.post("/v1/data", content=b"x").status_code == 409
+
+
+def test_a_glance_keeps_nobody_from_a_run(root):
+    """Many who look whether a run is held, and one who takes it again and again."""
+    folder, over = make_running(root, "watched"), threading.Event()
+    (folder.path / "lock").touch()
+
+    def look():
+        while not over.is_set():
+            folder.status()
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(100):
+            with folder.hold():
+                assert folder.status() == "running"
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_only_who_works_on_a_run_is_stopped(client, root):

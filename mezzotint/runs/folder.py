@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,7 @@ from mezzotint.storage.files import make_folder, replace_bytes, replace_json, st
 from mezzotint.storage.readers import parse_json, read_small
 
 SCHEMA = 1
+GLANCES, GLANCE_SECONDS = 4, 0.02
 
 
 class RunFolder:
@@ -141,9 +143,23 @@ class RunFolder:
         return checkpoint.newest(self.checkpoints)
 
 
+def claim(file: IO[Any]) -> None:
+    """Lock an open file; someone who only looks whether it is locked holds it for a moment.
+
+    Raises:
+        BlockingIOError: another process holds it for longer.
+    """
+    for _ in range(GLANCES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(GLANCE_SECONDS)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _claim(file: IO[str], path: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        claim(file)
     except BlockingIOError as error:
         file.seek(0)
         owner = file.read(200).strip() or "another process"

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import itertools
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mezzotint.serving import early
 from mezzotint.serving.counting import Counts
 from mezzotint.serving.limits import Limits
 from mezzotint.serving.refusing import Refusal, busy
@@ -46,7 +46,7 @@ class Engine:
         self.name, self.device = name, device
         self._limits, self._counts = limits, counts
         self._jobs: dict[str, Job] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | early.Adopted | None = None
         self._ready = asyncio.Event()
         self._deaths: deque[float] = deque(maxlen=MOST_QUICK)
         self._task: asyncio.Task[None] | None = None
@@ -113,9 +113,10 @@ class Engine:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _run(self) -> None:
-        words = [sys.executable, "-m", "mezzotint.serving.worker", self.device]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe)
+        process: asyncio.subprocess.Process | early.Adopted | None = await early.take(self.device)
+        if process is None:
+            pipe, words = asyncio.subprocess.PIPE, early.words(self.device)
+            process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe)
         self._process, decoder = process, Decoder()
         assert process.stdout is not None  # noqa: S101
         while data := await process.stdout.read(CHUNK):

@@ -54,8 +54,8 @@ def wanted(asked: ImageRequest, entry: Entry) -> dict[str, Any]:
     Raises:
         Refusal: the model does not do that; names the field.
     """
-    kind, _ = entry.about()
-    config, sampling = entry.config(), family_class(kind).sampling
+    kind, config = entry.settled()
+    sampling = family_class(kind).sampling
     if asked.size not in (None, "auto", _size(entry)):
         raise Refusal(400, f"this model makes {_size(entry)}", "size", "wrong_size")
     options = {
@@ -117,6 +117,7 @@ async def watched(events: Events, request: Request) -> Events:
             if not step.done():
                 step.cancel()
                 await asyncio.wait({step})
+                _ = step.cancelled() or step.exception()  # nobody is left to be told
                 hub_of(request).counts.cancelled.inc()
                 raise Refusal(499, "the client has gone", code="gone")
             event = step.result()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from mezzotint.runs.folder import claim
 from mezzotint.serving.reading import plain
 from mezzotint.serving.refusing import Refusal, busy
 from mezzotint.storage.files import make_folder, storing
@@ -38,7 +39,7 @@ def launch(folder: Path, words: Sequence[str], module: str = "mezzotint") -> Non
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     with storing(folder / LOG), os.fdopen(os.open(folder / LOG, flags, 0o644), "ab") as log:
         try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claim(log)
         except BlockingIOError:
             raise busy("something is at work on this run already", 5) from None
         os.ftruncate(log.fileno(), 0)

@@ -1,5 +1,6 @@
 """The runs and models of a folder, read from their files each time: nothing is kept as truth."""
 
+import functools
 import hashlib
 import os
 import time
@@ -103,9 +104,18 @@ class Entry:
 
     def config(self) -> Any:
         """The configuration of its model; errors as :meth:`about`."""
-        kind, options = self.about()
-        family: Any = family_class(kind)
-        return from_dict(family.config_class, options, where=self.name)
+        return self.settled()[1]
+
+    def settled(self) -> tuple[str, Any]:
+        """Family and configuration, read anew when their file changes; errors as :meth:`about`."""
+        return _settled(self, self.changed)
+
+
+@functools.lru_cache(1024)
+def _settled(entry: Entry, changed: int) -> tuple[str, Any]:
+    kind, options = entry.about()
+    family: Any = family_class(kind)
+    return kind, from_dict(family.config_class, options, where=entry.name)
 
 
 class Shelf:

@@ -14,6 +14,7 @@ from mezzotint.serving.hub import hub_of
 from mezzotint.serving.shelf import Entry, readable
 from mezzotint.solvers import SOLVERS
 
+ASKED = {"label", "prompt", "negative_prompt", "guidance", "steps", "solver", "strength"}
 router = APIRouter(tags=["server"])
 
 
@@ -88,5 +89,5 @@ def abilities(kind: str, run: bool) -> list[str]:
         "encode": issubclass(family, Encodes),
         "anomaly": run and rebuilds,
     }
-    asked = sorted(family.sampling & {"label", "prompt", "guidance", "steps", "solver", "strength"})
+    asked = sorted(family.sampling & ASKED)
     return [name for name, yes in able.items() if yes] + asked

@@ -12,7 +12,11 @@ export class Refused extends Error {
 async function answered(response) {
   if (response.ok) return response;
   let told = null;
-  try { told = (await response.json()).error; } catch { /* not ours */ }
+  try {
+    told = (await response.json()).error;
+  } catch {
+    /* not ours */
+  }
   throw new Refused(response.status, told);
 }
 
@@ -53,9 +57,13 @@ export async function* stream(path, body, signal) {
   }
 }
 
-const EVERY = 1000, HIDDEN = 5000;
+const EVERY = 1000,
+  HIDDEN = 5000;
 const hearers = new Set();
-let known = null, tag = '', timer = 0, asking = false;
+let known = null,
+  tag = '',
+  timer = 0,
+  asking = false;
 
 /** All runs as last heard of; null before the first answer. */
 export const runs = () => known;
@@ -73,13 +81,24 @@ export async function poll() {
   clearTimeout(timer);
   if (!asking) {
     asking = true;
-    try { await ask(); heard(true); } catch (error) { heard(error instanceof Refused); } finally { asking = false; }
+    try {
+      await ask();
+      heard(true);
+    } catch (error) {
+      heard(error instanceof Refused);
+    } finally {
+      asking = false;
+    }
   }
   timer = setTimeout(poll, document.hidden ? HIDDEN : EVERY);
 }
 
 async function ask() {
-  const response = await fetch('/v1/runs', { headers: tag ? { 'if-none-match': tag } : {}, cache: 'no-store', signal: AbortSignal.timeout(10000) });
+  const response = await fetch('/v1/runs', {
+    headers: tag ? { 'if-none-match': tag } : {},
+    cache: 'no-store',
+    signal: AbortSignal.timeout(10000),
+  });
   if (response.status === 304) return;
   known = (await (await answered(response)).json()).data;
   tag = response.headers.get('etag') ?? '';
@@ -91,7 +110,9 @@ function heard(well) {
   if (bar.hidden !== well) bar.hidden = well;
 }
 
-document.addEventListener('visibilitychange', () => { if (!document.hidden) poll(); });
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) poll();
+});
 
 let about = null;
 /** Limits, solvers and families of the server. */

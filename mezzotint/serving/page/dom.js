@@ -44,7 +44,11 @@ export function field(title, control, hint) {
 
 /** A select of [value, text] pairs. */
 export function select(options, chosen, props = {}) {
-  const element = h('select', props, options.map(([value, text]) => h('option', { value }, text)));
+  const element = h(
+    'select',
+    props,
+    options.map(([value, text]) => h('option', { value }, text)),
+  );
   if (chosen !== undefined && chosen !== null) element.value = chosen;
   return element;
 }
@@ -55,15 +59,38 @@ export const button = (text, click, props = {}) => h('button', { type: 'button',
 /** A range with its value beside it; `change` hears every move. */
 export function slider(title, { min, max, step, value, text = String, hint }, change = () => {}) {
   const shown = h('span', { className: 'value', 'aria-hidden': 'true' }, text(value));
-  const input = h('input', { type: 'range', min, max, step, value, on: { input: () => { shown.textContent = text(+input.value); change(+input.value); } } });
+  const input = h('input', {
+    type: 'range',
+    min,
+    max,
+    step,
+    value,
+    on: {
+      input: () => {
+        shown.textContent = text(+input.value);
+        change(+input.value);
+      },
+    },
+  });
   const box = field(h('span', { className: 'with-value' }, title, shown), input, hint);
-  return { box, input, set(v) { input.value = v; shown.textContent = text(+input.value); } };
+  return {
+    box,
+    input,
+    set(v) {
+      input.value = v;
+      shown.textContent = text(+input.value);
+    },
+  };
 }
 
 /** A list of facts: [title, value] pairs, those without a value left out. */
 export function facts(pairs) {
   const there = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return h('dl', { className: 'facts' }, there.map(([title, value]) => [h('dt', {}, title), h('dd', {}, value instanceof Node ? value : name(value))]));
+  return h(
+    'dl',
+    { className: 'facts' },
+    there.map(([title, value]) => [h('dt', {}, title), h('dd', {}, value instanceof Node ? value : name(value))]),
+  );
 }
 
 /** A note about something that went wrong. */

@@ -8,13 +8,29 @@ const OWN = ['images', 'budget', 'seed'];
 export function optionsForm(told, preset) {
   const base = { ...Object.fromEntries(told.options.map((one) => [one.name, one.default])), ...(told.presets[preset] ?? {}) };
   const rows = told.options.filter((one) => !OWN.includes(one.name)).map((one) => ({ one, ...control(one, base[one.name]) }));
-  const part = (of) => h('div', { className: 'options' }, rows.filter((row) => row.one.of === of).map((row) => row.element));
-  const element = h('details', { className: 'more-options' }, h('summary', {}, 'More options'), h('h3', {}, 'Model'), part('model'), h('h3', {}, 'Training'), part('training'));
+  const part = (of) =>
+    h(
+      'div',
+      { className: 'options' },
+      rows.filter((row) => row.one.of === of).map((row) => row.element),
+    );
+  const element = h(
+    'details',
+    { className: 'more-options' },
+    h('summary', {}, 'More options'),
+    h('h3', {}, 'Model'),
+    part('model'),
+    h('h3', {}, 'Training'),
+    part('training'),
+  );
   return {
     element,
     value() {
       const found = {};
-      for (const row of rows) { const now = row.read(); if (now !== row.start) found[row.one.name] = now; }
+      for (const row of rows) {
+        const now = row.read();
+        if (now !== row.start) found[row.one.name] = now;
+      }
       return found;
     },
   };
@@ -26,14 +42,31 @@ function control(one, start) {
   const hint = bounds(one);
   if (one.kind === 'flag') {
     const input = h('input', { type: 'checkbox', checked: Boolean(start) });
-    return { element: h('label', { className: 'tick' }, input, h('span', {}, one.name, h('small', {}, ` ${one.help}`))), read: () => input.checked, start: Boolean(start) };
+    return {
+      element: h('label', { className: 'tick' }, input, h('span', {}, one.name, h('small', {}, ` ${one.help}`))),
+      read: () => input.checked,
+      start: Boolean(start),
+    };
   }
   if (one.kind === 'choice') {
-    const input = select([...(one.optional ? [['', byItself(one)]] : []), ...one.choices.map((each) => [String(each), String(each)])], text(start));
+    const input = select(
+      [...(one.optional ? [['', byItself(one)]] : []), ...one.choices.map((each) => [String(each), String(each)])],
+      text(start),
+    );
     return { element: field(one.name, input, one.help), read: () => input.value || null, start: text(start) || null };
   }
-  const input = h('input', { type: 'text', value: text(start), placeholder: one.optional ? byItself(one) : '', autocomplete: 'off', spellcheck: false });
-  return { element: field(one.name, input, [one.help, hint].filter(Boolean).join('; ')), read: () => (input.value.trim() === '' && one.optional ? null : input.value.trim()), start: text(start) === '' && one.optional ? null : text(start) };
+  const input = h('input', {
+    type: 'text',
+    value: text(start),
+    placeholder: one.optional ? byItself(one) : '',
+    autocomplete: 'off',
+    spellcheck: false,
+  });
+  return {
+    element: field(one.name, input, [one.help, hint].filter(Boolean).join('; ')),
+    read: () => (input.value.trim() === '' && one.optional ? null : input.value.trim()),
+    start: text(start) === '' && one.optional ? null : text(start),
+  };
 }
 
 const byItself = (one) => (one.name === 'size' || one.name === 'channels' ? 'as the pictures are' : 'by itself');

@@ -11,7 +11,8 @@ const AT_ONCE = 8;
 let dropped = [];
 
 export function open({ box, options, signal }) {
-  const tabs = h('div', { className: 'tabs', role: 'group', 'aria-label': 'What to do' }), body = h('div');
+  const tabs = h('div', { className: 'tabs', role: 'group', 'aria-label': 'What to do' }),
+    body = h('div');
   box.append(h('div', { className: 'head' }, h('h1', {}, 'Repair & detect'), tabs), body);
   const kinds = { repair: ['Repair', repair], detect: ['Find anomalies', detect] };
   let closing = new AbortController();
@@ -20,7 +21,10 @@ export function open({ box, options, signal }) {
   function choose(kind) {
     closing.abort();
     closing = new AbortController();
-    put(tabs, Object.entries(kinds).map(([key, [title]]) => button(title, () => choose(key), { ariaPressed: String(key === kind) })));
+    put(
+      tabs,
+      Object.entries(kinds).map(([key, [title]]) => button(title, () => choose(key), { ariaPressed: String(key === kind) })),
+    );
     put(body);
     kinds[kind][1](body, options.get('run'), closing.signal);
   }
@@ -29,10 +33,23 @@ export function open({ box, options, signal }) {
 
 /** The side panel and the place for results that both tools have. */
 function bench(body, what, chosen, words, signal, act, ...more) {
-  const out = h('section', { className: 'results', 'aria-label': 'Results' }), state = h('p', { className: 'quiet', role: 'status' });
-  let run = null, busy = null;
-  const drop = dropZone('Drop pictures here, or choose them', (files) => { dropped = files; go(); });
-  const picker = runPicker(what, chosen, (next) => { run = next; if (dropped.length) go(); }, signal);
+  const out = h('section', { className: 'results', 'aria-label': 'Results' }),
+    state = h('p', { className: 'quiet', role: 'status' });
+  let run = null,
+    busy = null;
+  const drop = dropZone('Drop pictures here, or choose them', (files) => {
+    dropped = files;
+    go();
+  });
+  const picker = runPicker(
+    what,
+    chosen,
+    (next) => {
+      run = next;
+      if (dropped.length) go();
+    },
+    signal,
+  );
   const panel = h('div', { className: 'panel form' }, field('model', picker), drop, more, state);
   body.append(h('div', { className: 'sides' }, h('div', { className: 'side' }, panel), out));
   const nothing = () => put(out, empty(words[0], h('p', {}, words[1])));
@@ -40,14 +57,26 @@ function bench(body, what, chosen, words, signal, act, ...more) {
 
   async function go() {
     if (!dropped.length) return;
-    if (!run) { put(out, empty('No model can do this yet', h('p', {}, 'Train one first; an autoencoder does.'), h('a', { className: 'button primary', href: '#/train' }, 'Train one'))); return; }
+    if (!run) {
+      put(
+        out,
+        empty(
+          'No model can do this yet',
+          h('p', {}, 'Train one first; an autoencoder does.'),
+          h('a', { className: 'button primary', href: '#/train' }, 'Train one'),
+        ),
+      );
+      return;
+    }
     busy?.abort();
     busy = new AbortController();
-    const mine = busy, files = dropped;
+    const mine = busy,
+      files = dropped;
     state.textContent = `Looking at ${many(files.length, 'picture')}…`;
     try {
       const answers = [];
-      for (let at = 0; at < files.length; at += AT_ONCE) answers.push(await act.ask(run, files.slice(at, at + AT_ONCE), AbortSignal.any([signal, mine.signal])));
+      for (let at = 0; at < files.length; at += AT_ONCE)
+        answers.push(await act.ask(run, files.slice(at, at + AT_ONCE), AbortSignal.any([signal, mine.signal])));
       state.textContent = '';
       act.show(out, answers, files, run);
     } catch (error) {
@@ -61,9 +90,34 @@ function bench(body, what, chosen, words, signal, act, ...more) {
 
 function repair(body, chosen, signal) {
   let wait = 0;
-  const soon = () => { clearTimeout(wait); wait = setTimeout(() => go(), 250); };
-  const noise = slider('damage first', { min: 0, max: 1, step: 0.05, value: 0, text: (v) => (v ? v.toFixed(2) : 'none'), hint: 'Noise put on the pictures before the model sees them.' }, soon);
-  const strength = slider('strength', { min: 0.05, max: 1, step: 0.05, value: 0.3, text: (v) => v.toFixed(2), hint: 'How much of a picture a diffusion model paints anew.' }, soon);
+  const soon = () => {
+    clearTimeout(wait);
+    wait = setTimeout(() => go(), 250);
+  };
+  const noise = slider(
+    'damage first',
+    {
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: 0,
+      text: (v) => (v ? v.toFixed(2) : 'none'),
+      hint: 'Noise put on the pictures before the model sees them.',
+    },
+    soon,
+  );
+  const strength = slider(
+    'strength',
+    {
+      min: 0.05,
+      max: 1,
+      step: 0.05,
+      value: 0.3,
+      text: (v) => v.toFixed(2),
+      hint: 'How much of a picture a diffusion model paints anew.',
+    },
+    soon,
+  );
   const walks = (run) => run.can.includes('strength');
   const act = {
     ask(run, files, abort) {
@@ -74,28 +128,75 @@ function repair(body, chosen, signal) {
     },
     show(out, answers, files) {
       const rows = answers.flatMap((answer) => answer.data);
-      put(out, h('ul', { className: 'triples' }, rows.map((row, i) => h('li', {}, h('h3', {}, name(files[i].name)), triple(row), h('p', { className: 'quiet' }, `mean squared error ${short(row.error)}`)))));
+      put(
+        out,
+        h(
+          'ul',
+          { className: 'triples' },
+          rows.map((row, i) =>
+            h(
+              'li',
+              {},
+              h('h3', {}, name(files[i].name)),
+              triple(row),
+              h('p', { className: 'quiet' }, `mean squared error ${short(row.error)}`),
+            ),
+          ),
+        ),
+      );
     },
   };
   strength.box.hidden = true;
-  const go = bench(body, 'reconstruct', chosen, ['What does the model make of your pictures?', 'Drop some: each appears as it is, as the model saw it, and as the model gives it back.'], signal, act, noise.box, strength.box);
+  const go = bench(
+    body,
+    'reconstruct',
+    chosen,
+    [
+      'What does the model make of your pictures?',
+      'Drop some: each appears as it is, as the model saw it, and as the model gives it back.',
+    ],
+    signal,
+    act,
+    noise.box,
+    strength.box,
+  );
 }
 
 function triple(row) {
   const parts = [[row.original, 'yours']];
   if (row.seen !== row.original) parts.push([row.seen, 'damaged']);
   parts.push([row.b64_json, 'rebuilt']);
-  return h('div', { className: 'triple' }, parts.map(([b64, words]) => h('figure', {}, h('img', { src: address(b64), alt: words }), h('figcaption', {}, words))));
+  return h(
+    'div',
+    { className: 'triple' },
+    parts.map(([b64, words]) => h('figure', {}, h('img', { src: address(b64), alt: words }), h('figcaption', {}, words))),
+  );
 }
 
 function detect(body, chosen, signal) {
   const act = {
     ask: (run, files, abort) => upload('/v1/anomaly', files, { model: run.name }, abort),
     show(out, answers, files, run) {
-      const [first] = answers, data = answers.flatMap((answer) => answer.data);
+      const [first] = answers,
+        data = answers.flatMap((answer) => answer.data);
       const view = judged({ ...first, data: data.map((row, i) => ({ ...row, name: files[i].name })) });
-      put(out, view.element, h('div', { className: 'buttons' }, button('Save as CSV', () => save(`anomalies-${run.name.replaceAll('/', '-')}.csv`, view.csv(), 'text/csv'))));
+      put(
+        out,
+        view.element,
+        h(
+          'div',
+          { className: 'buttons' },
+          button('Save as CSV', () => save(`anomalies-${run.name.replaceAll('/', '-')}.csv`, view.csv(), 'text/csv')),
+        ),
+      );
     },
   };
-  bench(body, 'anomaly', chosen, ['Which of your pictures are not like the good ones?', 'Drop some: they are judged by the good pictures that the run held out.'], signal, act);
+  bench(
+    body,
+    'anomaly',
+    chosen,
+    ['Which of your pictures are not like the good ones?', 'Drop some: they are judged by the good pictures that the run held out.'],
+    signal,
+    act,
+  );
 }

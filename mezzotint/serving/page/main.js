@@ -11,9 +11,17 @@ import * as runs from './runs.js';
 import * as train from './train.js';
 
 const VIEWS = { runs, run, train, generate, look, explore, compare };
-const TABS = [['runs', 'Runs'], ['train', 'Train'], ['generate', 'Generate'], ['look', 'Repair', ' & detect'], ['explore', 'Explore'], ['compare', 'Compare']];
+const TABS = [
+  ['runs', 'Runs'],
+  ['train', 'Train'],
+  ['generate', 'Generate'],
+  ['look', 'Repair', ' & detect'],
+  ['explore', 'Explore'],
+  ['compare', 'Compare'],
+];
 const PARENT = { run: 'runs' };
-let closing = new AbortController(), first = true;
+let closing = new AbortController(),
+  first = true;
 
 /** The view's name, its argument and its options from an address such as #/run/ab12?kind=samples. */
 function place() {
@@ -28,10 +36,12 @@ async function show() {
   delete document.documentElement.dataset.ready;
   closing.abort();
   closing = new AbortController();
-  const { signal } = closing, box = h('div', { className: `view view-${view}` });
+  const { signal } = closing,
+    box = h('div', { className: `view view-${view}` });
   for (const link of document.querySelectorAll('#nav a')) {
     const here = link.dataset.view === (PARENT[view] ?? view);
-    if (here) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
+    if (here) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
   put(document.getElementById('view'), box);
   document.title = `${(TABS.find(([key]) => key === view) ?? ['', 'Run'])[1]} – mezzotint`;
@@ -46,11 +56,14 @@ async function show() {
   document.documentElement.dataset.ready = view;
 }
 
-put(document.getElementById('nav'), TABS.map(([view, title, more]) => {
-  const link = h('a', { href: `#/${view}` }, title, more && h('span', { className: 'more' }, more));
-  link.dataset.view = view;
-  return link;
-}));
+put(
+  document.getElementById('nav'),
+  TABS.map(([view, title, more]) => {
+    const link = h('a', { href: `#/${view}` }, title, more && h('span', { className: 'more' }, more));
+    link.dataset.view = view;
+    return link;
+  }),
+);
 addEventListener('hashchange', show);
 poll();
 show();

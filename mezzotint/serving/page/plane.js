@@ -1,51 +1,63 @@
 // A plane of points: moved, zoomed, pointed at, lassoed; fast for tens of thousands.
 
+import { discs, squares } from './dots.js';
+import { dark, hue, ramp } from './hues.js';
 import { binned, fitted, gridOf, lassoed, nearestPoint, neighbourTowards, quantile, zoomed } from './latents_math.js';
 
-const REACH = 16, MARGIN = 24, BINS = 24, ROUND = 4000;
-const HUES = {
-  light: ['#a4461f', '#24598f', '#1d6a48', '#7b4a9b', '#8a6d00', '#b0376d', '#0e7490', '#5b6470', '#9a3412', '#4d7c0f'],
-  dark: ['#ec8f63', '#8dbdf0', '#74cfa0', '#caa2ec', '#d9c65a', '#f197bf', '#67d0e0', '#b6bfca', '#ffb38a', '#b5d86b'],
-};
-const RAMPS = { light: [[36, 89, 143], [123, 74, 155], [176, 55, 109], [214, 112, 20]], dark: [[104, 160, 235], [178, 136, 255], [255, 122, 152], [255, 210, 110]] };
-const dark = matchMedia('(prefers-color-scheme: dark)');
-const theme = () => (dark.matches ? 'dark' : 'light');
-
-/** Colour of a class as #rrggbb or hsl. */
-export function hue(label, classes) {
-  if (label < 0) return theme() === 'dark' ? '#8a8378' : '#9a9186';
-  return classes <= HUES.light.length ? HUES[theme()][label] : `hsl(${(label * 137.5) % 360} 60% ${dark.matches ? 68 : 42}%)`;
-}
-
-/** Colour of a share of a range. */
-export function ramp(share) {
-  const stops = RAMPS[theme()], place = Math.min(share * (stops.length - 1), stops.length - 1.001), i = Math.floor(place);
-  return `rgb(${stops[i].map((v, k) => Math.round(v + (stops[i + 1][k] - v) * (place - i))).join(' ')})`;
-}
-
-const probe = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-/** A CSS colour as a number for a Uint32Array over image data. */
-function packed(colour) {
-  probe.fillStyle = colour;
-  probe.fillRect(0, 0, 1, 1);
-  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
-  return (255 << 24) | (b << 16) | (g << 8) | r;
-}
+const REACH = 16,
+  MARGIN = 24,
+  BINS = 24,
+  ROUND = 4000;
 
 /** The plane on a canvas; `tell` hears {hover}, {pick}, {lasso}. */
 export class Plane {
   constructor(canvas, tell, signal) {
-    Object.assign(this, { canvas, tell, pen: canvas.getContext('2d'), tool: 'pan', hover: -1, marks: [], path: [], picked: new Set(), fingers: new Map(), pending: false, points: new Float32Array(0), shown: new Uint8Array(0), colours: [], bins: new Uint8Array(0), frames: 0 });
+    Object.assign(this, {
+      canvas,
+      tell,
+      pen: canvas.getContext('2d'),
+      tool: 'pan',
+      hover: -1,
+      marks: [],
+      path: [],
+      picked: new Set(),
+      fingers: new Map(),
+      pending: false,
+      points: new Float32Array(0),
+      shown: new Uint8Array(0),
+      colours: [],
+      bins: new Uint8Array(0),
+      frames: 0,
+    });
     const on = (event, act, options = {}) => canvas.addEventListener(event, act, { signal, ...options });
     on('pointermove', (event) => this.moved(event));
     on('pointerdown', (event) => this.pressed(event));
     on('pointerup', (event) => this.released(event));
-    on('pointercancel', (event) => { this.fingers.delete(event.pointerId); this.path = []; this.refresh(); });
-    on('pointerleave', () => { if (!this.fingers.size) this.point(-1); });
-    on('wheel', (event) => { event.preventDefault(); const { x, y } = this.place(event); this.zoom(Math.exp(-event.deltaY / 400), x, y); }, { passive: false });
+    on('pointercancel', (event) => {
+      this.fingers.delete(event.pointerId);
+      this.path = [];
+      this.refresh();
+    });
+    on('pointerleave', () => {
+      if (!this.fingers.size) this.point(-1);
+    });
+    on(
+      'wheel',
+      (event) => {
+        event.preventDefault();
+        const { x, y } = this.place(event);
+        this.zoom(Math.exp(-event.deltaY / 400), x, y);
+      },
+      { passive: false },
+    );
     on('keydown', (event) => this.key(event));
     dark.addEventListener('change', () => this.recolour?.(), { signal });
-    const size = new ResizeObserver(() => { if (this.wide !== canvas.clientWidth) { this.wide = canvas.clientWidth; this.fit(); } });
+    const size = new ResizeObserver(() => {
+      if (this.wide !== canvas.clientWidth) {
+        this.wide = canvas.clientWidth;
+        this.fit();
+      }
+    });
     size.observe(canvas);
     signal.addEventListener('abort', () => size.disconnect());
   }
@@ -71,8 +83,14 @@ export class Plane {
 
   /** Colours by a number; the ends of the scale. */
   byValue(values) {
-    const low = quantile(values, 0.02), high = quantile(values, 0.98), bins = binned(values, low, high, BINS);
-    this.recolour = () => { this.colours = Array.from({ length: BINS }, (_, i) => ramp(i / (BINS - 1))); this.bins = bins; this.refresh(); };
+    const low = quantile(values, 0.02),
+      high = quantile(values, 0.98),
+      bins = binned(values, low, high, BINS);
+    this.recolour = () => {
+      this.colours = Array.from({ length: BINS }, (_, i) => ramp(i / (BINS - 1)));
+      this.bins = bins;
+      this.refresh();
+    };
     this.recolour();
     return [low, high];
   }
@@ -91,7 +109,10 @@ export class Plane {
   refresh() {
     if (this.pending) return;
     this.pending = true;
-    requestAnimationFrame(() => { this.pending = false; this.draw(); });
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.draw();
+    });
   }
 
   spot(i) {
@@ -100,13 +121,22 @@ export class Plane {
   }
 
   draw() {
-    const { canvas, pen } = this, ratio = devicePixelRatio || 1, width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+    const { canvas, pen } = this,
+      ratio = devicePixelRatio || 1,
+      width = Math.round(canvas.clientWidth * ratio),
+      height = Math.round(canvas.clientHeight * ratio);
     if (!width || !this.view) return;
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; this.image = null; }
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+      this.image = null;
+    }
     pen.setTransform(1, 0, 0, 1, 0, 0);
-    const count = this.points.length / 2, zoom = Math.sqrt(this.view.scale / Math.min(canvas.clientWidth, canvas.clientHeight));
+    const count = this.points.length / 2,
+      zoom = Math.sqrt(this.view.scale / Math.min(canvas.clientWidth, canvas.clientHeight));
     const dot = Math.min(12, Math.min(9, Math.max(2, 200 / Math.sqrt(count || 1))) * Math.max(1, zoom));
-    if (count > ROUND) this.squares(Math.max(1, Math.round(dot * ratio)), ratio); else this.discs(dot / 2, ratio);
+    if (count > ROUND) squares(this, Math.max(1, Math.round(dot * ratio)), ratio);
+    else discs(this, dot / 2, ratio);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     const ink = getComputedStyle(canvas).color;
     for (const [i, letter] of this.marks) this.ring(i, dot / 2 + 6, ink, letter);
@@ -115,46 +145,9 @@ export class Plane {
     this.frames++;
   }
 
-  squares(side, ratio) {
-    const { canvas } = this, { width, height } = canvas;
-    this.image ??= this.pen.createImageData(width, height);
-    this.words = new Uint32Array(this.image.data.buffer);
-    const { words, points, shown, bins, picked } = this, half = side >> 1, scale = this.view.scale * ratio, dx = this.view.x * ratio, dy = this.view.y * ratio;
-    const full = this.colours.map(packed), faint = full.map((v) => (v & 0xffffff) | (70 << 24)), any = picked.size > 0;
-    words.fill(0);
-    for (let i = 0; 2 * i < points.length; i++) {
-      if (!shown[i]) continue;
-      const left = Math.round(points[2 * i] * scale + dx) - half, top = Math.round(points[2 * i + 1] * scale + dy) - half;
-      if (left < 0 || top < 0 || left + side > width || top + side > height) continue;
-      const colour = any && !picked.has(i) ? faint[bins[i]] : full[bins[i]];
-      for (let row = top * width + left, end = row + side * width; row < end; row += width) for (let k = 0; k < side; k++) words[row + k] = colour;
-    }
-    this.pen.putImageData(this.image, 0, 0);
-  }
-
-  discs(radius, ratio) {
-    const { pen, canvas, points, shown, bins, picked } = this;
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    for (const chosen of picked.size ? [false, true] : [true]) {
-      pen.globalAlpha = chosen ? 0.95 : 0.25;
-      for (const [bin, colour] of this.colours.entries()) {
-        pen.fillStyle = colour;
-        pen.beginPath();
-        for (let i = 0; 2 * i < points.length; i++) {
-          if (!shown[i] || bins[i] !== bin || (picked.size && picked.has(i) !== chosen)) continue;
-          const [x, y] = this.spot(i);
-          pen.moveTo(x + radius, y);
-          pen.arc(x, y, radius, 0, 7);
-        }
-        pen.fill();
-      }
-    }
-    pen.globalAlpha = 1;
-  }
-
   ring(i, radius, ink, letter = '') {
-    const [x, y] = this.spot(i), { pen } = this;
+    const [x, y] = this.spot(i),
+      { pen } = this;
     pen.strokeStyle = pen.fillStyle = ink;
     pen.lineWidth = 2;
     pen.beginPath();
@@ -165,7 +158,11 @@ export class Plane {
   }
 
   lasso(ink) {
-    const { pen, path, view: { scale, x, y } } = this;
+    const {
+      pen,
+      path,
+      view: { scale, x, y },
+    } = this;
     pen.strokeStyle = ink;
     pen.lineWidth = 1.5;
     pen.setLineDash([5, 4]);
@@ -177,7 +174,9 @@ export class Plane {
   }
 
   place(event) {
-    const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const box = this.canvas.getBoundingClientRect(),
+      x = event.clientX - box.left,
+      y = event.clientY - box.top;
     return { x, y, u: (x - this.view.x) / this.view.scale, v: (y - this.view.y) / this.view.scale };
   }
 
@@ -196,36 +195,66 @@ export class Plane {
 
   moved(event) {
     const held = this.fingers.get(event.pointerId);
-    if (!held) { this.point(this.at(event)); return; }
-    const now = this.place(event), others = [...this.fingers].filter(([id]) => id !== event.pointerId);
-    if (this.tool === 'lasso' && !others.length) { this.path.push(now.u, now.v); this.refresh(); return; }
+    if (!held) {
+      this.point(this.at(event));
+      return;
+    }
+    const now = this.place(event),
+      others = [...this.fingers].filter(([id]) => id !== event.pointerId);
+    if (this.tool === 'lasso' && !others.length) {
+      this.path.push(now.u, now.v);
+      this.refresh();
+      return;
+    }
     if (others.length) {
-      const [, other] = others[0], before = Math.hypot(held.x - other.x, held.y - other.y), after = Math.hypot(now.x - other.x, now.y - other.y);
+      const [, other] = others[0],
+        before = Math.hypot(held.x - other.x, held.y - other.y),
+        after = Math.hypot(now.x - other.x, now.y - other.y);
       this.zoom(after / (before || 1), other.x, other.y);
     } else this.view = { ...this.view, x: this.view.x + now.x - held.x, y: this.view.y + now.y - held.y };
-    this.fingers.set(event.pointerId, { ...held, x: now.x, y: now.y, far: held.far + Math.abs(now.x - held.x) + Math.abs(now.y - held.y) });
+    this.fingers.set(event.pointerId, {
+      ...held,
+      x: now.x,
+      y: now.y,
+      far: held.far + Math.abs(now.x - held.x) + Math.abs(now.y - held.y),
+    });
     this.refresh();
   }
 
   pressed(event) {
-    try { this.canvas.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone */ }
+    try {
+      this.canvas.setPointerCapture(event.pointerId);
+    } catch {
+      /* a pointer that is gone */
+    }
     const { x, y, u, v } = this.place(event);
     this.fingers.set(event.pointerId, { x, y, far: 0 });
     this.path = this.tool === 'lasso' ? [u, v] : [];
   }
 
   released(event) {
-    const held = this.fingers.get(event.pointerId), path = this.path;
+    const held = this.fingers.get(event.pointerId),
+      path = this.path;
     this.fingers.delete(event.pointerId);
     this.path = [];
     if (path.length > 6) this.tell({ lasso: lassoed(this.points, this.shown, path) });
-    else if (held && held.far < 5) { const i = this.at(event); this.point(i); if (i >= 0) this.tell({ pick: i }); }
+    else if (held && held.far < 5) {
+      const i = this.at(event);
+      this.point(i);
+      if (i >= 0) this.tell({ pick: i });
+    }
     this.refresh();
   }
 
   key(event) {
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const act = { '+': () => this.zoom(1.4), '-': () => this.zoom(1 / 1.4), 0: () => this.fit(), Escape: () => this.tell({ clear: true }), Enter: () => this.hover >= 0 && this.tell({ pick: this.hover }) }[event.key];
+    const act = {
+      '+': () => this.zoom(1.4),
+      '-': () => this.zoom(1 / 1.4),
+      0: () => this.fit(),
+      Escape: () => this.tell({ clear: true }),
+      Enter: () => this.hover >= 0 && this.tell({ pick: this.hover }),
+    }[event.key];
     if (!(arrow || act) || event.ctrlKey || event.metaKey || !this.points.length) return;
     event.preventDefault();
     if (act) act();

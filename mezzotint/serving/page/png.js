@@ -1,14 +1,16 @@
 // What a PNG says of itself: the record that mezzotint writes into every picture it makes.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
-const KEYWORD = 'mezzotint', LONGEST = 1 << 17;
+const KEYWORD = 'mezzotint',
+  LONGEST = 1 << 17;
 
 /** The record as an object, or null: not a PNG, not ours, or compressed. */
 export function recordOf(bytes) {
   if (!SIGNATURE.every((value, i) => bytes[i] === value)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 8; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at), kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    const length = view.getUint32(at),
+      kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (kind === 'IEND' || at + 12 + length > bytes.length) break;
     if (kind === 'iTXt' && length < LONGEST) {
       const found = textOf(bytes.subarray(at + 8, at + 8 + length));
@@ -22,11 +24,14 @@ export function recordOf(bytes) {
 function textOf(part) {
   const end = part.indexOf(0);
   if (new TextDecoder('latin1').decode(part.subarray(0, end)) !== KEYWORD || part[end + 1] !== 0) return null;
-  const language = part.indexOf(0, end + 3), start = part.indexOf(0, language + 1) + 1;
+  const language = part.indexOf(0, end + 3),
+    start = part.indexOf(0, language + 1) + 1;
   try {
     const found = JSON.parse(new TextDecoder().decode(part.subarray(start)));
     return found && typeof found === 'object' ? found : null;
-  } catch { return null; }
+  } catch {
+    return null;
+  }
 }
 
 /** Whether two PNG files hold the same picture, byte for byte, whatever they say of it. */
@@ -36,9 +41,11 @@ export function samePicture(one, other) {
 }
 
 function pictureBytes(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), parts = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    parts = [];
   for (let at = 8; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at), kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    const length = view.getUint32(at),
+      kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (kind === 'IHDR' || kind === 'IDAT') parts.push(...bytes.subarray(at + 8, at + 8 + length));
     at += 12 + length;
   }

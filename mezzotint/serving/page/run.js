@@ -11,13 +11,27 @@ import { count, lasting, many, short, title as plain } from './words.js';
 const FIRST = 3;
 
 export async function open({ box, argument: id, signal }) {
-  const heading = h('h1'), state = chip(), numbers = h('p', { className: 'lead' }), bar = progress(), act = actions(signal);
-  const film = timeline(id), curves = h('div', { className: 'charts' }), about = h('section', { className: 'about' });
+  const heading = h('h1'),
+    state = chip(),
+    numbers = h('p', { className: 'lead' }),
+    bar = progress(),
+    act = actions(signal);
+  const film = timeline(id),
+    curves = h('div', { className: 'charts' }),
+    about = h('section', { className: 'about' });
   const back = h('a', { className: 'back', href: '#/runs' }, 'All runs');
-  box.append(back, h('div', { className: 'head' }, heading, state.element), numbers, bar.element, act.element,
-    h('div', { className: 'halves' }, film.element, h('section', { 'aria-label': 'Curves' }, curves)), about);
+  box.append(
+    back,
+    h('div', { className: 'head' }, heading, state.element),
+    numbers,
+    bar.element,
+    act.element,
+    h('div', { className: 'halves' }, film.element, h('section', { 'aria-label': 'Curves' }, curves)),
+    about,
+  );
   const drawer = curvesIn(curves);
-  let seen = null, told = '';
+  let seen = null,
+    told = '';
 
   async function load() {
     const run = await get(`/v1/runs/${id}`, signal);
@@ -33,7 +47,10 @@ export async function open({ box, argument: id, signal }) {
   await load();
   watch(() => {
     const run = runOf(id);
-    if (!run) { if (!box.querySelector('.trouble')) heading.after(trouble('This run is no longer there.')); return; }
+    if (!run) {
+      if (!box.querySelector('.trouble')) heading.after(trouble('This run is no longer there.'));
+      return;
+    }
     state.update(run.status);
     numbers.textContent = line(run);
     bar.update(run);
@@ -58,11 +75,15 @@ function line(run) {
 
 /** Draws a chart for each number, training and held-out ones together, the family's own first. */
 function curvesIn(place) {
-  const made = new Map(), first = h('div', { className: 'charts' }), rest = h('div', { className: 'charts' });
-  const more = h('details', { hidden: true }, h('summary', {}, 'More curves'), rest), none = h('p', { className: 'quiet' }, 'Curves appear with the first steps.');
+  const made = new Map(),
+    first = h('div', { className: 'charts' }),
+    rest = h('div', { className: 'charts' });
+  const more = h('details', { hidden: true }, h('summary', {}, 'More curves'), rest),
+    none = h('p', { className: 'quiet' }, 'Curves appear with the first steps.');
   put(place, first, more, none);
   return (run) => {
-    const { images = [], ...columns } = run.curves, wanted = (run.headline ?? []).map((one) => one.key.replace(/^validation_/, ''));
+    const { images = [], ...columns } = run.curves,
+      wanted = (run.headline ?? []).map((one) => one.key.replace(/^validation_/, ''));
     const keys = [...new Set(Object.keys(columns).map((key) => key.replace(/^validation_/, '')))].filter((key) => key !== 'rate');
     keys.sort((a, b) => (wanted.indexOf(a) + 1 || 99) - (wanted.indexOf(b) + 1 || 99));
     if (columns.rate) keys.push('rate');
@@ -72,7 +93,10 @@ function curvesIn(place) {
         made.set(key, chart(key === 'rate' ? 'learning rate' : plain(key)));
         (at < FIRST ? first : rest).append(made.get(key).element);
       }
-      const lines = [[columns[key], 'training'], [columns[`validation_${key}`], 'held out']].filter(([values]) => values);
+      const lines = [
+        [columns[key], 'training'],
+        [columns[`validation_${key}`], 'held out'],
+      ].filter(([values]) => values);
       made.get(key).update({ x: images, lines: lines.map(([values, title]) => ({ name: title, values })) });
     }
     more.hidden = !rest.children.length;
@@ -82,11 +106,26 @@ function curvesIn(place) {
 function describe(run) {
   const { data = {}, recipe = {}, model = {}, versions = {} } = run.header;
   const shown = (value) => (Array.isArray(value) ? value.join(', ') : value === null ? '' : String(value));
-  const table = (options) => facts(Object.entries(options).filter(([key]) => key !== 'classes').map(([key, value]) => [key, shown(value)]));
+  const table = (options) =>
+    facts(
+      Object.entries(options)
+        .filter(([key]) => key !== 'classes')
+        .map(([key, value]) => [key, shown(value)]),
+    );
   return [
     h('h2', {}, 'How it was made'),
     data.spec && facts([['data', data.spec], ...(data.facts ?? []).slice(0, 6).map((fact, i) => [i ? '' : 'facts', fact])]),
-    run.events.length > 0 && h('details', {}, h('summary', {}, `${many(run.events.length, 'roll-back')} on the way`), h('ul', {}, run.events.map((event) => h('li', {}, name(event.what ?? ''), ` – back to ${count(event.back_to ?? 0)} images`)))),
+    run.events.length > 0 &&
+      h(
+        'details',
+        {},
+        h('summary', {}, `${many(run.events.length, 'roll-back')} on the way`),
+        h(
+          'ul',
+          {},
+          run.events.map((event) => h('li', {}, name(event.what ?? ''), ` – back to ${count(event.back_to ?? 0)} images`)),
+        ),
+      ),
     h('details', {}, h('summary', {}, 'Options of training'), table(recipe)),
     h('details', {}, h('summary', {}, 'Options of the model'), table(model)),
     h('details', {}, h('summary', {}, 'Versions'), table(versions)),

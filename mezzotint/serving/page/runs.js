@@ -8,8 +8,15 @@ const ORDER = ['running', 'starting', 'failed', 'interrupted', 'finished', 'mode
 const SEARCHABLE = 8;
 
 export function open({ box, signal }) {
-  const list = h('ul', { className: 'cards' }), told = h('p', { className: 'lead' });
-  const search = h('input', { type: 'search', placeholder: 'Find a run', 'aria-label': 'Find a run', hidden: true, on: { input: () => draw(runs() ?? []) } });
+  const list = h('ul', { className: 'cards' }),
+    told = h('p', { className: 'lead' });
+  const search = h('input', {
+    type: 'search',
+    placeholder: 'Find a run',
+    'aria-label': 'Find a run',
+    hidden: true,
+    on: { input: () => draw(runs() ?? []) },
+  });
   box.append(h('div', { className: 'head' }, h('h1', {}, 'Runs'), search), told, list);
   const cards = new Map();
 
@@ -33,7 +40,8 @@ export function open({ box, signal }) {
   if (!runs()) poll();
 }
 
-const byState = (a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || (b.created ?? 0) - (a.created ?? 0) || a.name.localeCompare(b.name);
+const byState = (a, b) =>
+  ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || (b.created ?? 0) - (a.created ?? 0) || a.name.localeCompare(b.name);
 
 function summary(all) {
   const live = all.filter((run) => run.status === 'running').length;
@@ -41,14 +49,28 @@ function summary(all) {
 }
 
 function nothing() {
-  return empty('Nothing is trained yet', h('p', {}, 'Give it a folder of pictures, and watch a model learn them.'), h('a', { className: 'button primary', href: '#/train' }, 'Train a first model'));
+  return empty(
+    'Nothing is trained yet',
+    h('p', {}, 'Give it a folder of pictures, and watch a model learn them.'),
+    h('a', { className: 'button primary', href: '#/train' }, 'Train a first model'),
+  );
 }
 
 /** A run's card; `update` changes only what has changed. */
 function card() {
-  const picture = h('div', { className: 'card-picture' }), title = h('h2'), kind = h('p', { className: 'card-kind' });
-  const state = chip(), numbers = h('p', { className: 'card-numbers' }), spark = h('div', { className: 'spark' }), bar = progress();
-  const link = h('a', { className: 'card' }, picture, h('div', { className: 'card-text' }, h('div', { className: 'card-head' }, title, state.element), kind, spark, numbers, bar.element));
+  const picture = h('div', { className: 'card-picture' }),
+    title = h('h2'),
+    kind = h('p', { className: 'card-kind' });
+  const state = chip(),
+    numbers = h('p', { className: 'card-numbers' }),
+    spark = h('div', { className: 'spark' }),
+    bar = progress();
+  const link = h(
+    'a',
+    { className: 'card' },
+    picture,
+    h('div', { className: 'card-text' }, h('div', { className: 'card-head' }, title, state.element), kind, spark, numbers, bar.element),
+  );
   const element = h('li', {}, link);
   let drawn = '';
   return {
@@ -59,7 +81,8 @@ function card() {
       drawn = now;
       link.href = `#/run/${run.id}`;
       put(title, name(run.name));
-      kind.textContent = run.error ?? [run.family, run.size, run.classes.length && `${run.classes.length} classes`].filter(Boolean).join(' · ');
+      kind.textContent =
+        run.error ?? [run.family, run.size, run.classes.length && `${run.classes.length} classes`].filter(Boolean).join(' · ');
       state.update(run.status);
       put(numbers, told(run));
       put(spark, sparkline(run.spark ?? []));
@@ -82,8 +105,14 @@ function told(run) {
 function show(box, run) {
   const address = run.preview ? pictureOf(run.id, run.preview.kind, run.preview.images) : '';
   const image = box.querySelector('img');
-  if (!address) { put(box, h('span', { className: 'no-picture', 'aria-hidden': 'true' })); return; }
-  if (image) { if (image.getAttribute('src') !== address) image.src = address; return; }
+  if (!address) {
+    put(box, h('span', { className: 'no-picture', 'aria-hidden': 'true' }));
+    return;
+  }
+  if (image) {
+    if (image.getAttribute('src') !== address) image.src = address;
+    return;
+  }
   put(box, h('img', { src: address, alt: `Newest ${run.preview.kind}`, loading: 'lazy' }));
 }
 
@@ -93,19 +122,33 @@ export const pictureOf = (id, kind, images) => `/v1/runs/${id}/pictures/${kind}/
 /** A state as a coloured word. */
 export function chip() {
   const element = h('span', { className: 'chip' });
-  return { element, update(state) { element.className = `chip ${state}`; element.textContent = STATES[state] ?? state; } };
+  return {
+    element,
+    update(state) {
+      element.className = `chip ${state}`;
+      element.textContent = STATES[state] ?? state;
+    },
+  };
 }
 
 /** How much of a run is done; only while there is something left. */
 export function progress() {
   const element = h('progress', { max: 1, 'aria-label': 'done' });
-  return { element, update(run) { element.hidden = !(run.progress < 1 && run.progress > 0); element.value = run.progress ?? 0; } };
+  return {
+    element,
+    update(run) {
+      element.hidden = !(run.progress < 1 && run.progress > 0);
+      element.value = run.progress ?? 0;
+    },
+  };
 }
 
 function sparkline(values) {
   const there = values.filter((v) => v !== null);
   if (there.length < 3) return [];
-  const sorted = [...there].sort((a, b) => a - b), low = sorted[0], high = sorted[Math.floor(0.95 * (sorted.length - 1))];
+  const sorted = [...there].sort((a, b) => a - b),
+    low = sorted[0],
+    high = sorted[Math.floor(0.95 * (sorted.length - 1))];
   const y = (v) => 30 - 27 * Math.min(1, Math.max(0, (v - low) / (high - low || 1)));
   const points = there.map((v, i) => `${((i / (there.length - 1)) * 200).toFixed(1)},${y(v).toFixed(1)}`).join(' ');
   return s('svg', { viewBox: '0 0 200 32', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, s('polyline', { points }));

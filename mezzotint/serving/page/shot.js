@@ -6,20 +6,38 @@ import { address, bytesOf, recordOf, samePicture } from './png.js';
 
 /** The dialog of a picture {b64, asked, run}; `use` puts its settings back into the form. */
 export function openShot(shot, use) {
-  const record = recordOf(bytesOf(shot.b64)) ?? {}, seed = shot.seed;
+  const record = recordOf(bytesOf(shot.b64)) ?? {},
+    seed = shot.seed;
   const verdict = h('p', { className: 'verdict', role: 'status' });
-  const dialog = h('dialog', { className: 'shot', 'aria-label': 'How this picture was made' },
-    h('div', { className: 'shot-body' },
+  const dialog = h(
+    'dialog',
+    { className: 'shot', 'aria-label': 'How this picture was made' },
+    h(
+      'div',
+      { className: 'shot-body' },
       h('img', { className: 'frame', src: address(shot.b64), alt: `Picture of seed ${seed}` }),
-      h('div', {},
-        h('h2', {}, 'How it was made'), described(record, shot),
-        h('p', { className: 'quiet' }, 'The same on the command line, in the folder of the runs:'), h('code', { className: 'command' }, command(shot)),
-        h('div', { className: 'buttons' },
+      h(
+        'div',
+        {},
+        h('h2', {}, 'How it was made'),
+        described(record, shot),
+        h('p', { className: 'quiet' }, 'The same on the command line, in the folder of the runs:'),
+        h('code', { className: 'command' }, command(shot)),
+        h(
+          'div',
+          { className: 'buttons' },
           button('Make it again', again, { className: 'primary' }),
-          button('Use these settings', () => { use(shot.asked, seed); dialog.close(); }),
+          button('Use these settings', () => {
+            use(shot.asked, seed);
+            dialog.close();
+          }),
           button('Save', () => save(`${shot.run.replaceAll('/', '-')}-${seed}.png`, bytesOf(shot.b64), 'image/png')),
-          button('Close', () => dialog.close())),
-        verdict)));
+          button('Close', () => dialog.close()),
+        ),
+        verdict,
+      ),
+    ),
+  );
 
   async function again() {
     put(verdict, 'Making it again…');
@@ -27,24 +45,42 @@ export function openShot(shot, use) {
       const { stream, partial_images: _, ...asked } = shot.asked;
       const made = await post('/v1/images/generations', { ...asked, seed, n: 1 });
       const same = samePicture(bytesOf(made.data[0].b64_json), bytesOf(shot.b64));
-      put(verdict, h('img', { className: 'again', src: address(made.data[0].b64_json), alt: 'Made again' }), same ? 'The same picture, byte for byte.' : 'Not the same: the model has changed since.');
+      put(
+        verdict,
+        h('img', { className: 'again', src: address(made.data[0].b64_json), alt: 'Made again' }),
+        same ? 'The same picture, byte for byte.' : 'Not the same: the model has changed since.',
+      );
       verdict.className = same ? 'verdict good' : 'verdict bad';
-    } catch (error) { put(verdict, trouble(error.message)); }
+    } catch (error) {
+      put(verdict, trouble(error.message));
+    }
   }
 
   dialog.addEventListener('close', () => dialog.remove());
-  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   document.body.append(dialog);
   dialog.showModal();
   say('Picture opened');
 }
 
-const WORDS = { seed: 'seed', label: 'class', steps: 'steps', solver: 'solver', guidance: 'guidance', prompt: 'prompt', version: 'mezzotint', model: 'family' };
+const WORDS = {
+  seed: 'seed',
+  label: 'class',
+  steps: 'steps',
+  solver: 'solver',
+  guidance: 'guidance',
+  prompt: 'prompt',
+  version: 'mezzotint',
+  model: 'family',
+};
 
 /** A record as facts. */
 export function described(record, shot = null) {
   const shown = shot ? [['run', shot.run]] : [];
-  for (const [key, title] of Object.entries(WORDS)) if (record[key] !== undefined && record[key] !== null) shown.push([title, String(record[key])]);
+  for (const [key, title] of Object.entries(WORDS))
+    if (record[key] !== undefined && record[key] !== null) shown.push([title, String(record[key])]);
   return facts(shown);
 }
 
@@ -53,7 +89,12 @@ const quoted = (text) => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replace
 /** The command that makes the same file. */
 function command({ run, asked, seed }) {
   const words = ['mezzotint', 'sample', quoted(run), '-n', '1', '--seed', String(seed)];
-  const options = [['label', '--label'], ['num_inference_steps', '--steps'], ['guidance_scale', '--guidance'], ['solver', '--solver']];
+  const options = [
+    ['label', '--label'],
+    ['num_inference_steps', '--steps'],
+    ['guidance_scale', '--guidance'],
+    ['solver', '--solver'],
+  ];
   for (const [key, flag] of options) if (asked[key] !== undefined) words.push(flag, quoted(String(asked[key])));
   return name([...words, '--out', 'picture/'].join(' '));
 }

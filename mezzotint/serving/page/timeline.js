@@ -11,19 +11,56 @@ const PACE = 350;
 /** `update({kind: [images, ...]})` takes the pictures there are. */
 export function timeline(id) {
   const tabs = h('div', { className: 'tabs', role: 'group', 'aria-label': 'Kind of picture' });
-  const picture = h('img', { className: 'frame', alt: '' }), when = h('output', { className: 'when' }), note = h('p', { className: 'quiet' });
-  const range = h('input', { type: 'range', min: 0, max: 0, value: 0, 'aria-label': 'Moment of training', on: { input: () => { follow = +range.value === last(); stop(); draw(); } } });
+  const picture = h('img', { className: 'frame', alt: '' }),
+    when = h('output', { className: 'when' }),
+    note = h('p', { className: 'quiet' });
+  const range = h('input', {
+    type: 'range',
+    min: 0,
+    max: 0,
+    value: 0,
+    'aria-label': 'Moment of training',
+    on: {
+      input: () => {
+        follow = +range.value === last();
+        stop();
+        draw();
+      },
+    },
+  });
   const play = button('Play', () => (timer ? stop() : start()), { className: 'small' });
-  const newest = button('Newest', () => { follow = true; stop(); draw(); }, { className: 'small' });
+  const newest = button(
+    'Newest',
+    () => {
+      follow = true;
+      stop();
+      draw();
+    },
+    { className: 'small' },
+  );
   const controls = h('div', { className: 'timeline' }, play, range, newest);
   const none = h('p', { className: 'frame-empty' }, 'The first picture appears soon after training begins.');
-  const element = h('section', { className: 'film', 'aria-label': 'Pictures' }, tabs, h('figure', {}, picture, none, h('figcaption', {}, when)), controls, note);
-  let all = {}, kind = '', follow = true, timer = 0;
+  const element = h(
+    'section',
+    { className: 'film', 'aria-label': 'Pictures' },
+    tabs,
+    h('figure', {}, picture, none, h('figcaption', {}, when)),
+    controls,
+    note,
+  );
+  let all = {},
+    kind = '',
+    follow = true,
+    timer = 0;
 
   const shots = () => all[kind] ?? [];
   const last = () => Math.max(0, shots().length - 1);
 
-  function stop() { clearInterval(timer); timer = 0; play.textContent = 'Play'; }
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = 'Play';
+  }
 
   function start() {
     play.textContent = 'Pause';
@@ -31,7 +68,11 @@ export function timeline(id) {
     if (+range.value >= last()) range.value = 0;
     draw();
     timer = setInterval(() => {
-      if (!element.isConnected || +range.value >= last()) { follow = +range.value >= last(); stop(); return; }
+      if (!element.isConnected || +range.value >= last()) {
+        follow = +range.value >= last();
+        stop();
+        return;
+      }
       range.value = +range.value + 1;
       draw();
     }, PACE);
@@ -44,10 +85,14 @@ export function timeline(id) {
     picture.hidden = controls.hidden = !there;
     none.hidden = there;
     controls.hidden = shots().length < 2;
-    note.textContent = there ? NOTES[kind] ?? '' : '';
+    note.textContent = there ? (NOTES[kind] ?? '') : '';
     newest.hidden = follow;
-    if (!there) { when.textContent = ''; return; }
-    const images = shots()[+range.value], address = pictureOf(id, kind, images);
+    if (!there) {
+      when.textContent = '';
+      return;
+    }
+    const images = shots()[+range.value],
+      address = pictureOf(id, kind, images);
     if (picture.getAttribute('src') !== address) picture.src = address;
     picture.alt = `${TITLES[kind] ?? kind} after ${count(images)} images`;
     when.textContent = `after ${count(images)} images`;
@@ -63,7 +108,21 @@ export function timeline(id) {
       const kinds = Object.keys(all);
       if (!kinds.includes(kind)) kind = kinds[0] ?? '';
       tabs.hidden = kinds.length < 2;
-      put(tabs, kinds.map((one) => button(TITLES[one] ?? one, () => { kind = one; follow = true; stop(); this.update(all); }, { ariaPressed: String(one === kind) })));
+      put(
+        tabs,
+        kinds.map((one) =>
+          button(
+            TITLES[one] ?? one,
+            () => {
+              kind = one;
+              follow = true;
+              stop();
+              this.update(all);
+            },
+            { ariaPressed: String(one === kind) },
+          ),
+        ),
+      );
       draw();
     },
   };

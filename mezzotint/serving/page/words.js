@@ -15,7 +15,11 @@ export function short(value) {
 
 /** A large count in few letters. */
 export function large(value) {
-  const steps = [[1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
+  const steps = [
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ];
   const [unit, letter] = steps.find(([least]) => value >= least) ?? [1, ''];
   return letter ? `${+(value / unit).toPrecision(3)}${letter}` : count(value);
 }
@@ -32,7 +36,14 @@ export function lasting(seconds) {
 /** How many, with the noun. */
 export const many = (n, noun) => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
 
-export const STATES = { running: 'training', finished: 'finished', interrupted: 'stopped', model: 'model', starting: 'starting', failed: 'did not start' };
+export const STATES = {
+  running: 'training',
+  finished: 'finished',
+  interrupted: 'stopped',
+  model: 'model',
+  starting: 'starting',
+  failed: 'did not start',
+};
 
 /** A plain name of a key such as `coder.loss`. */
 export const title = (key) => key.replace(/^validation_/, '').replaceAll('_', ' ');
