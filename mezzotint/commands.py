@@ -62,7 +62,9 @@ def sample(command: "arguments.Sample") -> int:
 
     named = {"image": command.start, "mask": command.mask, "strength": command.strength}
     named |= {key: getattr(command, key) for key in SAMPLING}
-    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    options: dict[str, Any] = {
+        key: value for key, value in named.items() if value is not None and value is not False
+    }
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:
         api.interpolate(model, command.seed, command.to_seed, n, out, **options)
