@@ -21,6 +21,7 @@ from mezzotint.config import parse_seconds
 from mezzotint.data.scenes import Scene, is_held_out, scene
 from mezzotint.data.shapes import COUNT, draw_scene
 from mezzotint.evaluation.scenes import judge
+from mezzotint.families.base import Family
 from mezzotint.imaging.resize import fit
 from mezzotint.metrics.intervals import bootstrap_mean
 
@@ -43,7 +44,7 @@ def scenes(things: int, held_out: bool) -> Iterator[Scene]:
             yield found
 
 
-def agreement(model: mz.Family, things: int, held_out: bool, count: int, **options: float) -> str:
+def agreement(model: Family, things: int, held_out: bool, count: int, **options: float) -> str:
     """The share of prompts whose picture shows them, with its interval, as a cell."""
     asked = list(itertools.islice(scenes(things, held_out), count))
     pictures = mz.sample(model, count, prompt=[one.caption for one in asked], **options)
