@@ -1,5 +1,6 @@
 """Text to image: what it is told, what it makes, and the same pictures out of diffusers."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("transformers", reason="extra 'text'")
 pytest.importorskip("tokenizers", reason="extra 'text'")
@@ -21,6 +23,7 @@ from mezzotint.families.base import Batch
 from mezzotint.families.conditions import asked_for, with_and_without
 from mezzotint.families.kl_vae import KLVAE
 from mezzotint.families.text_to_image import TextToImage
+from mezzotint.images import to_uint8
 from mezzotint.runs.folder import RunFolder
 from mezzotint.seeds import BatchNoise, ImageNoise
 from mezzotint.text import tokenizer
@@ -294,3 +297,32 @@ def test_pictures_keep_their_prompts(tmp_path: Path) -> None:
     for at in range(3):
         record = read_provenance(tmp_path / "drawn" / f"{at:06d}.png")
         assert record["prompt"] == ours.prompts_of([at])[0]
+
+
+def test_the_server_draws_the_same_pictures() -> None:
+    from mezzotint.serving.drawing import Drawing, Request
+    from mezzotint.serving.models import Opened
+    from mezzotint.serving.pooling import Pool
+
+    ours = model(prompts=CAPTIONS)
+    sent: list[tuple[dict[str, Any], bytes]] = []
+    drawing = Drawing(lambda head, content: sent.append((head, content)), 60.0)
+    served = Opened(ours, Path("model"), Pool(ours.seen, 16))
+    options = {"prompt": "a red circle", "negative_prompt": "blue", "guidance": 4.0}
+    drawing.add(Request("one", "me", served, 5, 2, options, partials=1))
+    drawing.add(Request("two", "you", served, 9, 1, {}))
+    while len(drawing):
+        drawing.turn()
+    images = {
+        (head["id"], head["index"]): (head["record"], content)
+        for head, content in sent
+        if head["is"] == "image"
+    }
+    assert sum(head["is"] == "partial" for head, _ in sent) == 2
+    assert images["two", 0][0]["prompt"] == ours.prompts_of([9])[0]
+    for index in range(2):
+        record, content = images["one", index]
+        assert record["prompt"] == "a red circle"
+        wanted = to_uint8(ours.sample([5 + index], **options))[0]
+        found = np.asarray(Image.open(io.BytesIO(content)))
+        np.testing.assert_array_equal(found, wanted)

@@ -147,6 +147,15 @@ class Joins(Protocol):
 
 
 @runtime_checkable
+class Pictures(Protocol):
+    """Walks elsewhere than among pixels."""
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of what a walk has come to."""
+        ...
+
+
+@runtime_checkable
 class Films(Protocol):
     """Makes images step by step and can show the steps."""
 

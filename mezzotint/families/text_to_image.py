@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mezzotint.config import override
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, chunked, require_seeds
 from mezzotint.families.conditions import Conditions, make_conditions
@@ -31,7 +32,11 @@ from mezzotint.families.prompting import (
     prior_config,
     wanted_prompts,
 )
+from mezzotint.families.walking import Looking, looking
 from mezzotint.nets.text_unet import TextUNet
+from mezzotint.noise import Levels
+from mezzotint.seeds import ImageNoise
+from mezzotint.stepping import Denoised
 from mezzotint.text.tokenizer import CaptionTokenizer
 
 MOST_PREVIEW_STEPS = 50
@@ -192,6 +197,20 @@ class TextToImage(Family):
         if image is None or mask is None:
             return pictures
         return torch.where(mask.cpu() > 0.5, pictures, image.cpu())
+
+    def seen(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Denoised:
+        """Clean latents seen behind noisy ones, each at a level of its own."""
+        return self.prior.seen(noisy, levels, told)
+
+    @torch.inference_mode()
+    def looking(
+        self, seed: int, prompt: Prompt = None, negative_prompt: Prompt = "", **settings: Any
+    ) -> Looking:
+        """The walk of one seed's latents of :meth:`sample`, for :func:`walking.looked`."""
+        conditions = self._conditions(self._texts([seed], prompt, negative_prompt))
+        noise = ImageNoise([seed], self.device)
+        settled = override(self.prior.config, settings)
+        return looking(settled, noise, conditions.part([0], self.device))
 
     def _texts(
         self, seeds: Sequence[int], prompt: Prompt, negative: Prompt

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mezzotint.api.samples import picture_record
 from mezzotint.errors import UsageError
-from mezzotint.families.capabilities import Joins, Samples
+from mezzotint.families.capabilities import Joins, Pictures, Samples
 from mezzotint.families.conditions import spread
 from mezzotint.images import png_bytes, to_uint8
 from mezzotint.seeds import image_seeds
@@ -180,7 +180,7 @@ class Drawing:
             if isinstance(event, Failed):
                 self._fail(request, event.error)
             elif event.last:
-                self._finish(request, index, event.step.noisy)
+                self._finish(request, index, pictured(request, event.step.noisy))
             elif request.partials:
                 self._show(request, index, event.step.clean)
 
@@ -191,7 +191,7 @@ class Drawing:
         if walked - 1 in moments:
             head = {"is": "partial", "id": request.id, "index": index}
             head["partial"] = moments.index(walked - 1)
-            self._send(head, png_bytes(to_uint8(clean.clamp(-1, 1))[0]))
+            self._send(head, png_bytes(to_uint8(pictured(request, clean).clamp(-1, 1))[0]))
 
     def _finish(self, request: Request, index: int, image: Tensor) -> None:
         pixels = to_uint8(image.clamp(-1, 1))[0]
@@ -202,6 +202,12 @@ class Drawing:
         if request.done == request.n:
             del self._requests[request.id]
             self._send({"is": "done", "id": request.id}, b"")
+
+
+def pictured(request: Request, state: Tensor) -> Tensor:
+    """A state of a walk as images: of a model that walks among latents, what they stand for."""
+    family = request.model.family
+    return family.pictures(state) if isinstance(family, Pictures) else state
 
 
 def looking(request: Request, index: int) -> Any:

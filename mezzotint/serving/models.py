@@ -71,6 +71,11 @@ class Models:
             del self._held[key]
 
 
+def _nothing(family: Family) -> tuple[str, ...]:
+    """What asks a model with classes for none of them."""
+    return ("none",) if getattr(family.config, "classes", ()) else ()
+
+
 def opened(path: Path, device: torch.device) -> Opened:
     """Load a model, and measure a pass if it works by passes."""
     family = open_model(path).to(device).eval()
@@ -80,7 +85,7 @@ def opened(path: Path, device: torch.device) -> Opened:
     for _ in range(2):  # the first pass is slower than those that follow
         started = time.perf_counter()
         warm = Pool(family.seen, ROWS)
-        warm.add(0, family.looking(0, "none" if family.config.classes else None, steps=1))
+        warm.add(0, family.looking(0, *_nothing(family), steps=1))
         warm.turn()
         model.seconds = time.perf_counter() - started
     return model
