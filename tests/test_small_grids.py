@@ -10,8 +10,9 @@ from mezzotint.nets.small_grids import SmallGridConv2d, SmallGridConvTranspose2d
 
 CASES = [
     (nn.Conv2d(128, 64, 4, 2, 1), 3),
-    (nn.Conv2d(256, 64, 3, 2, 1), 5),
-    (nn.Conv2d(256, 64, (3, 4), (1, 2), (1, 0), bias=False), (2, 8)),
+    (nn.Conv2d(256, 64, 3, 2, 1), 2),
+    (nn.Conv2d(512, 64, 4, 2, 1), 4),
+    (nn.Conv2d(256, 64, (3, 4), (1, 2), (1, 0), bias=False), (1, 4)),
     (nn.ConvTranspose2d(256, 64, 4, 2, 1), 2),
     (nn.ConvTranspose2d(256, 64, 3, 2, 1, output_padding=1), 2),
     (nn.ConvTranspose2d(512, 64, (4, 3), (1, 2), (0, 1), bias=False), (1, 3)),
