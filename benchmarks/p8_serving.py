@@ -104,7 +104,7 @@ def served(url: str, arrivals: np.ndarray, asked: list[Asked]) -> tuple[np.ndarr
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--threads", type=int, default=2)
+    words.add_argument("--threads", type=int, default=1)
     words.add_argument("--loads", type=float, nargs="*", default=LOADS)
     words.add_argument("--smoke", action="store_true", help="write nothing")
     given = words.parse_args()

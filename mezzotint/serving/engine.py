@@ -158,7 +158,7 @@ class Engine:
         Raises:
             Refusal: the queue is full, or there is no worker.
         """
-        self._require_room(client)
+        self.require_room(client)
         job = Job(str(next(_numbers)), client)
         self._jobs[job.id] = job
         self._counts.queue.labels(self.name).set(len(self._jobs))
@@ -195,7 +195,12 @@ class Engine:
                 return
             yield event
 
-    def _require_room(self, client: str) -> None:
+    def require_room(self, client: str) -> None:
+        """Refuse a job too many, before anything is done for it.
+
+        Raises:
+            Refusal: the queue is full, or there is no worker.
+        """
         if not self.ready:
             raise busy("no worker is ready", 2)
         if len(self._jobs) >= self._limits.queue:

@@ -34,8 +34,10 @@ async def generate(asked: ImageRequest, request: Request) -> Any:
     """
     hub = hub_of(request)
     entry = hub.shelf.by_name(asked.model)
-    head = {"do": "draw", "path": str(entry.path), "stamp": entry.stamp, **wanted(asked, entry)}
     client, engine = client_of(request, asked.user or asked.safety_identifier), hub.drawer()
+    if len(engine) >= hub.settings.limits.queue:
+        engine.require_room(client)  # a refusal has to be cheap where there are many
+    head = {"do": "draw", "path": str(entry.path), "stamp": entry.stamp, **wanted(asked, entry)}
     if asked.stream:
         return await _stream(engine, client, head, entry, request)
     images: list[Message] = []
