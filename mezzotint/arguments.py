@@ -52,7 +52,7 @@ class Sample:
     """Size of a Stable Diffusion pipeline's pictures: 512, or 768x512 (width x height)."""
     offload: Literal["model", "sequential"] | None = None
     """Where a pipeline does not fit on the GPU: its parts visit it in turn, or layer by layer."""
-    tiling: bool | None = None
+    tiling: bool = False
     """Let a pipeline decode its pictures in tiles, one by one."""
     batch: int = 64
     """Images at a time; changes no pixel."""
