@@ -18,7 +18,7 @@ FILMED = 8
 LISTED = 100  # items of a list that people are shown
 ASKED = ("label", "prompt", "negative_prompt")
 STEERED = ("solver", "steps", "guidance", "psi", "truncation")
-SAMPLING = (*ASKED, *STEERED, "size", "offload", "tiling")
+SAMPLING = (*ASKED, *STEERED, "size", "offload")
 
 
 def train(command: "cli.Train") -> int:
@@ -62,9 +62,8 @@ def sample(command: "arguments.Sample") -> int:
 
     named = {"image": command.start, "mask": command.mask, "strength": command.strength}
     named |= {key: getattr(command, key) for key in SAMPLING}
-    options: dict[str, Any] = {
-        key: value for key, value in named.items() if value is not None and value is not False
-    }
+    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    options |= {"tiling": True} if command.tiling else {}
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:
         api.interpolate(model, command.seed, command.to_seed, n, out, **options)
