@@ -93,7 +93,7 @@ class Evaluate:
     limit: int = 2000
     """Held-out images at the most."""
     draws: int = 64
-    """K of the importance-weighted bound."""
+    """K of the importance-weighted bound, of as many images as 32,768 decoded samples allow."""
     json: bool = False
     """Print JSON instead of a table."""
 

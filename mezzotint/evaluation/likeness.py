@@ -18,6 +18,7 @@ from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
 
 PART = 128
 ACTIVE_VARIANCE = 1e-2
+MOST_DECODED, LEAST_BOUNDED = 1 << 15, 128
 
 
 FIDELITY: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
@@ -46,11 +47,15 @@ def reconstructed(family: Family, pixels: NDArray[np.uint8]) -> NDArray[np.uint8
 
 
 def bound_values(family: Family, pixels: NDArray[np.uint8], samples: int) -> dict[str, Value]:
-    """Reconstruction, KL and bounds in nats, bits a dimension, and the number of active units."""
-    seeds = image_seeds(0, len(pixels))
+    """Reconstruction, KL and bounds in nats, bits a dimension, and the number of active units.
+
+    The bounds are of the first images, as many as ``MOST_DECODED`` decoded samples allow.
+    """
+    bounded = pixels[: max(LEAST_BOUNDED, MOST_DECODED // samples)]
+    seeds = image_seeds(0, len(bounded))
     parts = [
         family.bound(images, ImageNoise(seeds[at : at + PART], family.device, "bound"), samples)  # type: ignore[operator]
-        for at, images in zip(range(0, len(pixels), PART), _parts(pixels), strict=True)
+        for at, images in zip(range(0, len(bounded), PART), _parts(bounded), strict=True)
     ]
     terms = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
     bound = f"K={samples}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mezzotint.data.dataset import Images
 from mezzotint.errors import DataError, MissingExtraError
 from mezzotint.features.extractor import Extractor, Pixels, levels, resized, rgb
-from mezzotint.nets.effnet_lite import EfficientNetLite0
+from mezzotint.nets.effnet_lite import EfficientNetLite0, fold_norms
 from mezzotint.storage.files import file_digest
 from mezzotint.storage.weights import load_into
 
@@ -93,6 +93,7 @@ def load_lite() -> EfficientNetLite0:
         raise MissingExtraError(LITE_PACKAGE.replace("_", "-"), "features")
     network = EfficientNetLite0()
     load_published(network, Path(found.origin).parent / LITE_FILE, LITE_DIGEST)
+    fold_norms(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 EPS = 1e-3
 WIDTH = 1280
@@ -80,6 +81,27 @@ class Block(nn.Module):
         inner = F.relu6(self._bn1(self._depthwise_conv(inner)))
         narrow: Tensor = self._bn2(self._project_conv(inner))
         return images + narrow if self.shortcut else narrow
+
+
+FOLDED = (
+    ("_conv_stem", "_bn0"),
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+    ("_conv_head", "_bn1"),
+)
+"""Convolutions and the norms after them."""
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Put each norm of a network in evaluation into the convolution before it, in place."""
+    for module in list(network.modules()):
+        for conv, norm in FOLDED:
+            if hasattr(module, conv) and isinstance(getattr(module, norm), nn.BatchNorm2d):
+                setattr(
+                    module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm))
+                )
+                setattr(module, norm, nn.Identity())
 
 
 class EfficientNetLite0(nn.Module):
