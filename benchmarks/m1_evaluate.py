@@ -13,9 +13,10 @@ from results import RESULTS, header, write_section
 FAMILIES = ("vae", "diffusion")
 NOTES = (
     " Seconds of one command from start to end on Fashion-MNIST: 5,000 samples and 5,000 test "
-    "images, features effnet-lite0, every interval and floor; bounds of 512. The first time with an empty cache, "
-    "the second right after it; samples are made anew each time. The models were trained for "
-    "{budget}, which changes nothing of the work. Targets: 90 s, then 20 s."
+    "images, features effnet-lite0, every interval and floor, bounds of 512 images. The first time "
+    "with an empty cache, the second right after it; samples are made anew each time. "
+    "The models were trained for {budget}, which changes nothing of the work. "
+    "Targets: 90 s, then 20 s."
 )
 
 
