@@ -18,8 +18,8 @@ class Sample:
 
     model: ModelName
     """Run or model folder, or a pipeline folder of diffusers."""
-    n: Annotated[int, arg(aliases=["-n"])] = 64
-    """How many."""
+    n: Annotated[int | None, arg(aliases=["-n"])] = None
+    """How many; by default 64, 4 of a Stable Diffusion pipeline."""
     seed: int = 0
     """Image i has the seed SEED + i and depends on nothing else."""
     label: str | None = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mezzotint import arguments, cli
 
 FILMED = 8
+WALKED = 64
 LISTED = 100  # items of a list that people are shown
 ASKED = ("label", "prompt", "negative_prompt")
 STEERED = ("solver", "steps", "guidance", "psi", "truncation")
@@ -66,13 +67,13 @@ def sample(command: "arguments.Sample") -> int:
     options |= {"tiling": True} if command.tiling else {}
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:
-        api.interpolate(model, command.seed, command.to_seed, n, out, **options)
+        api.interpolate(model, command.seed, command.to_seed, n or WALKED, out, **options)
     else:
         with Terminal("sampling") as terminal:
             api.sample(model, n, command.seed, out, command.batch, terminal, **options)
     print(f"samples: {out}")
     if command.trajectory is not None:
-        api.film(model, min(n, FILMED), command.seed, command.trajectory, **options)
+        api.film(model, min(n or FILMED, FILMED), command.seed, command.trajectory, **options)
         print(f"trajectory: {command.trajectory}")
     return 0
 

@@ -22,7 +22,7 @@ from mezzotint.training.plans import MEASURED, versions
 from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
-_FROM_DATA = ("classes", "data_std")
+_OFFERED = ("size", "channels")  # of what is read off the data
 _KINDS = {int: "whole", float: "number", bool: "flag", str: "text"}
 
 
@@ -113,7 +113,7 @@ def describe_form(name: str) -> dict[str, Any]:
     """
     kind = family_class(name)
     training = [_field("training", Recipe, field) for field in dataclasses.fields(Recipe)]
-    taken = {*_FROM_DATA, *(told["name"] for told in training)}
+    taken = (set(MEASURED) - {*_OFFERED}) | {told["name"] for told in training}
     fields = [field for field in dataclasses.fields(kind.config_class) if field.name not in taken]
     model = [_field("model", kind.config_class, field) for field in fields]
     presets = {preset: dict(options) for preset, options in kind.presets.items()}

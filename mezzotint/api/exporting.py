@@ -60,20 +60,31 @@ def export(
 
 
 def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported:
-    if isinstance(model, KLVAE):
-        _refuse(solver)
-        write_autoencoder(model, path)
-        return Exported(path, "AutoencoderKL with its scaling_factor")
-    if isinstance(model, TextToImage):
-        write_text(model, path, solver)
-        return Exported(path, "StableDiffusionPipeline")
-    written = write_pipeline(model, path, solver)
-    return Exported(path, f"{written.pipeline} with {written.name}")
+    write = next(write for kind, write in DIFFUSERS if isinstance(model, kind))
+    return Exported(path, write(model, path, solver))
 
 
-def _refuse(solver: str | None) -> None:
+def _autoencoder(model: Any, path: Path, solver: str | None) -> str:
     if solver is not None:
         raise UsageError("an autoencoder has no solver", "--solver", "leave it out")
+    write_autoencoder(model, path)
+    return "AutoencoderKL with its scaling_factor"
 
 
+def _text_to_image(model: Any, path: Path, solver: str | None) -> str:
+    write_text(model, path, solver)
+    return "StableDiffusionPipeline"
+
+
+def _any(model: Family, path: Path, solver: str | None) -> str:
+    written = write_pipeline(model, path, solver)
+    return f"{written.pipeline} with {written.name}"
+
+
+DIFFUSERS: tuple[tuple[type, Callable[..., str]], ...] = (
+    (KLVAE, _autoencoder),
+    (TextToImage, _text_to_image),
+    (Family, _any),
+)
+"""Families -> how diffusers has them, the first that fits; each writes and says what is there."""
 FORMATS: dict[str, Callable[..., Exported]] = {"diffusers": _diffusers}

@@ -33,7 +33,7 @@ PICTURES = {"image": None, "mask": 1}
 
 def sample(
     model: str | Path | Family,
-    n: int = 64,
+    n: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     batch: int = 64,
@@ -44,7 +44,7 @@ def sample(
 
     Args:
         model: a run folder, a model folder or a model.
-        n: how many.
+        n: how many; None: 64, and 4 of a pipeline of Stable Diffusion.
         seed: image i has the seed ``seed + i`` and depends on nothing else.
         out: ``.png`` for a grid, ``.npz`` for arrays, else a folder with a file an image.
         batch: images at a time; changes no pixel.
@@ -60,7 +60,7 @@ def sample(
     """
     at_least(1, n=n, batch=batch)
     family = _sampler(model, options)
-    seeds = image_seeds(seed, n)
+    seeds = image_seeds(seed, family.usual if n is None else n)
     given = {key: picture_rows(family, key, value) for key, value in options.items()}
     if "watch" in family.sampling and progress is not None:
         given["watch"] = counter(progress, "step")

@@ -112,6 +112,8 @@ class Family(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     sampling: ClassVar[frozenset[str]] = frozenset()
     """Names of what ``sample`` takes besides seeds and batch."""
+    usual: ClassVar[int] = 64
+    """Samples where nobody says how many."""
     copies: ClassVar[bool] = False
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
     unaveraged: ClassVar[tuple[str, ...]] = ()

@@ -46,6 +46,7 @@ class Pretrained(Family):
     config_class: ClassVar[type] = PretrainedConfig
     presets: ClassVar[dict[str, Any]] = {"default": {}}
     sampling: ClassVar[frozenset[str]] = SAMPLING
+    usual: ClassVar[int] = 4
 
     def __init__(
         self, config: PretrainedConfig, pipeline: Any, variants: dict[str, Callable[..., Any]]

@@ -65,6 +65,7 @@ class Tuned(Family):
     config_class: ClassVar[type] = TunedConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     sampling: ClassVar[frozenset[str]] = Pretrained.sampling
+    usual: ClassVar[int] = Pretrained.usual
 
     def __init__(self, config: TunedConfig, base: Pretrained) -> None:
         super().__init__(config)

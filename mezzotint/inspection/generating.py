@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mezzotint.data.dataset import Images
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Interpolates, Labels, Samples
-from mezzotint.features.extractor import Extractor, Features, extract
-from mezzotint.features.table import open_extractor
+from mezzotint.features.extractor import Extractor, Features
+from mezzotint.features.table import kept_features, open_extractor
 from mezzotint.images import headed, rows_grid, save_image, to_uint8
 from mezzotint.inspection.findings import Findings
 from mezzotint.inspection.nearby import nearest_training_images
@@ -91,7 +91,9 @@ def draw_truncation(family: Family, images: Images, folder: Path, show: Progress
         rows.append(pixels[:COLUMNS])
         captions.append(f"psi {psi:g}")
         if extractor is not None:
-            numbers = _spread(real, extract(extractor, pixels[: len(real)], show))
+            numbers = _spread(
+                real, kept_features(extractor, pixels[: len(real)], show, "of samples")
+            )
             captions[-1] += f": covers {numbers['coverage']:.2f}, real {numbers['precision']:.2f}"
             told.append({"psi": psi, **numbers})
         show.update(at + 1, len(SCALES), note="truncation")
@@ -117,7 +119,8 @@ def _reference(images: Images, show: Progress) -> tuple[Features, Extractor | No
         return np.zeros((0, 0), np.float32), None
     extractor = open_extractor(FEATURES, images, show)
     rows = np.random.default_rng(0).permutation(len(images))[:count]
-    return extract(extractor, images.gather(rows), show), extractor
+    seen = images.gather(rows)
+    return kept_features(extractor, seen, show, "of held-out images"), extractor
 
 
 def _spread(real: Features, samples: Features) -> dict[str, float]:

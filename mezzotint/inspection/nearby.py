@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mezzotint.data.dataset import Images
-from mezzotint.features.extractor import extract
-from mezzotint.features.table import open_extractor
+from mezzotint.features.table import kept_features, open_extractor
 from mezzotint.metrics.arrays import points, squared_distances
 from mezzotint.progress import Progress
 
@@ -61,7 +60,7 @@ def nearest_training_images(
     extractor = open_extractor(features, images, show)
 
     def look(pixels: Pixels, note: str) -> NDArray[np.float64]:
-        return points(extract(extractor, pixels, show, note))
+        return points(kept_features(extractor, pixels, show, note))
 
     seen = look(train.gather(range(len(train))), "of training images")
     others = look(images.gather(range(min(COMPARED, len(images)))), "of held-out images")

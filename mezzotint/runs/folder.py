@@ -56,12 +56,11 @@ class RunFolder:
     def _is_held(self) -> bool:
         try:
             with (self.path / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return held(file)
         except FileNotFoundError:
             return False
         except OSError:
             return True
-        return False
 
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write ``run.json``; errors as :func:`mezzotint.storage.files.replace_json`."""
@@ -141,6 +140,15 @@ class RunFolder:
     def newest_checkpoint(self) -> checkpoint.Checkpoint | None:
         """The newest undamaged checkpoint, or None; DataError when all are damaged."""
         return checkpoint.newest(self.checkpoints)
+
+
+def held(file: IO[Any]) -> bool:
+    """Whether another process has claimed an open file."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def claim(file: IO[Any]) -> None:

@@ -5,7 +5,6 @@ process that has it ends, however it ends. Nothing else says whether a command i
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from mezzotint.runs.folder import claim
+from mezzotint.runs.folder import claim, held
 from mezzotint.serving.reading import plain
 from mezzotint.serving.refusing import Refusal, busy
 from mezzotint.storage.files import make_folder, storing
@@ -66,12 +65,9 @@ def alive(folder: Path) -> bool:
     reap()
     try:
         with plain(folder / LOG) as log:
-            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return held(log)
     except OSError:
         return False
-    return False
 
 
 def tail(folder: Path) -> list[str]:
