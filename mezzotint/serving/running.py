@@ -110,14 +110,14 @@ def serve(settings: Settings) -> int:
 
 
 def greeting(settings: Settings, port: int, key: str) -> str:
-    """What is printed: where the server is, once with the link that lets a browser in."""
+    """What is printed, an address a line; the first is the page, or the link that lets one in."""
     named = "localhost" if is_loopback(settings.host) else settings.host
     shown = f"[{named}]" if ":" in named else named
     place = f"http://{shown}:{port}/"
-    told = f"for programs: {place}v1, described in {place}openapi.json"
-    if settings.token is None:
-        return f"page: {place}; {told}"
-    return f"page: {place}; {told}; a browser enters once by {place}login?key={key}"
+    page = f"page: {place}"
+    if settings.token is not None:
+        page = f"page, for the one browser that comes first: {place}login?key={key}"
+    return f"{page}\nfor programs: {place}v1\ndescribed in: {place}openapi.json"
 
 
 def _bind(settings: Settings) -> socket.socket:
