@@ -23,7 +23,7 @@ from mezzotint.data.shapes import COUNT, draw_scene
 from mezzotint.evaluation.scenes import judge
 from mezzotint.families.base import Family
 from mezzotint.imaging.resize import fit
-from mezzotint.metrics.intervals import bootstrap_mean
+from mezzotint.metrics.intervals import wilson
 
 SAMPLES = 500
 GUIDANCE = (1.0, 2.0, 3.0, 5.0, 7.5)
@@ -49,9 +49,9 @@ def agreement(model: Family, things: int, held_out: bool, count: int, **options:
     asked = list(itertools.islice(scenes(things, held_out), count))
     pictures = mz.sample(model, count, prompt=[one.caption for one in asked], **options)
     right = [judge(picture, one.facts) for picture, one in zip(pictures, asked, strict=True)]
-    values = np.array([float(verdict.things and verdict.stand) for verdict in right])
-    low, high = bootstrap_mean(values)
-    return f"{100 * values.mean():.1f}% ({100 * low:.1f} to {100 * high:.1f})"
+    share = float(np.mean([verdict.things and verdict.stand for verdict in right]))
+    low, high = wilson(share, count)
+    return f"{100 * share:.1f}% ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def real(things: int, size: int, count: int) -> str:

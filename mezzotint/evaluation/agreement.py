@@ -1,16 +1,17 @@
 """Whether pictures show what their prompts say, for the set ``shapes``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from mezzotint.data.scenes import Facts, read
 from mezzotint.evaluation.scenes import Pixels, Verdict, judge
 from mezzotint.evaluation.subject import BATCH, SEED, Subject, drawn_rows
-from mezzotint.evaluation.values import Evaluation, Value, mean_value
+from mezzotint.evaluation.values import Evaluation, Value, estimated
 from mezzotint.families.capabilities import Prompts
 from mezzotint.images import to_uint8
+from mezzotint.metrics.diversity import proportion
 from mezzotint.seeds import image_seeds
 
 MADE = 300  # pictures where the user names no number
@@ -71,6 +72,6 @@ def _values(
 
 
 def _share(ours: Sequence[bool], real: Sequence[bool]) -> Value:
-    value = mean_value(torch.tensor(ours, dtype=torch.float64), UNIT, "read off the pixels")
-    floor = float(np.mean(real))
-    return Value(value.value, value.low, value.high, value.n, UNIT, value.note, floor=floor)
+    found = proportion(np.array(ours, dtype=np.bool_))
+    value = estimated(found, len(ours), UNIT, "read off the pixels")
+    return replace(value, floor=float(np.mean(real)))
