@@ -317,3 +317,11 @@ def test_the_documentation_shows_the_same_table() -> None:
     words = set(re.findall(r"[\w.]+", text))
     missing = {name for name in named if name not in words}
     assert missing == set()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_legend_names_its_place(name: str) -> None:
+    """Left to itself, Matplotlib searches for the place, and warns where that takes a second."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".legend"):
+            assert "loc" in {word.arg for word in node.keywords}, f"{name}, line {node.lineno}"

@@ -114,5 +114,5 @@ def _draw_curves(found: Detection, path: Path) -> Path:
         right.axvline(found.threshold, color="black", lw=1, label=f"threshold at {found.rate:g}")
     right.set(xlabel="score", ylabel="images")
     right.set_title(f"AUROC {found.measures['auroc']:.3f}")
-    right.legend(fontsize=8)
+    right.legend(loc="upper right", fontsize=8)
     return save_figure(figure, path)

@@ -42,8 +42,8 @@ def draw_schedule(family: Family, images: Images, folder: Path, show: Progress) 
     visited = [float(log_ratio(level)[0]) for level in levels]
     law.plot(visited, np.zeros(len(visited)), "|", ms=18, label="visited in sampling")
     law.set(title="noise levels", xlabel="log10(sigma / alpha)")
-    for panel in (steps, law):
-        panel.legend(frameon=False)
+    for panel, place in ((steps, "lower center"), (law, "upper right")):
+        panel.legend(loc=place, frameon=False)
         panel.grid(alpha=0.3)
     return Findings((save_figure(figure, folder / "schedule.png"),))
 

@@ -123,4 +123,4 @@ def _finish(panel: Any, title: str) -> None:
     panel.set_title(title, fontsize="medium")
     panel.set_xlabel("images seen")
     panel.grid(alpha=0.3)
-    panel.legend(frameon=False, fontsize="x-small")
+    panel.legend(loc="upper right", frameon=False, fontsize="x-small")
