@@ -18,7 +18,6 @@ from results import RESULTS
 from mezzotint.config import parse_count, parse_seconds
 
 Length = Mapping[str, Any]
-PROBE = 30.0  # seconds in which a rate is measured
 PREVIEWS = 10  # of a whole training, by default
 
 
@@ -28,6 +27,7 @@ def arguments(description: str | None, budget: str) -> argparse.ArgumentParser:
     parser.add_argument("--budget", default=budget, help="of wall clock, for a side")
     parser.add_argument("--images", help="images seen by a side instead, such as 500k")
     parser.add_argument("--rate", action="store_true", help="measure images a second and stop")
+    parser.add_argument("--probe", type=float, default=90.0, help="seconds for a rate")
     parser.add_argument("--by-rate", action="store_true", help="as many images as the rates allow")
     parser.add_argument("--table", action="store_true", help="write the section and stop")
     parser.add_argument("--threads", type=int, default=2)
@@ -52,16 +52,16 @@ def measure_rates(options: argparse.Namespace, sides: Mapping[str, Callable[[Len
     """Images a second of each side in a short training, with its share of the previews.
 
     Args:
-        options: ``keep`` is where ``rates.json`` goes.
+        options: ``keep`` is where ``rates.json`` goes, ``probe`` the seconds of a training.
         sides: name -> (length -> images seen).
         budget: name -> what the side is given in the real training.
     """
     path = options.keep / "rates.json"
     rates = json.loads(path.read_text()) if path.exists() else {}
     for name, seen in sides.items():
-        share = PROBE / parse_seconds(budget(name))
-        given = {"budget": PROBE, "previews": max(1, round(PREVIEWS * share))}
-        rates[name] = seen(given) / PROBE
+        share = options.probe / parse_seconds(budget(name))
+        given = {"budget": options.probe, "previews": max(1, round(PREVIEWS * share))}
+        rates[name] = seen(given) / options.probe
         print(f"{name}: {rates[name]:,.0f} images/s", flush=True)
     options.keep.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rates, indent=1))
