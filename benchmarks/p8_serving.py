@@ -60,7 +60,7 @@ def model(place: Path) -> Diffusion:
 def alone(family: Diffusion, asked: Asked) -> float:
     """Seconds of one request with nobody else."""
     started = time.perf_counter()
-    pool = Pool(family.seen, 1 if asked.guidance == 1 else 2)
+    pool = Pool(family.seen, (1,) if asked.guidance == 1 else (2,))
     walk = family.looking(asked.seed, asked.label, steps=asked.steps, guidance=asked.guidance)
     events = pool.add(0, walk)
     while len(pool):

@@ -57,7 +57,7 @@ class Server:
     def client(self, **more) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60, **more)
 
-    def wait_ready(self, seconds: float = 40) -> None:
+    def wait_ready(self, seconds: float = 90) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):

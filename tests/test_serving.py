@@ -213,8 +213,8 @@ def test_a_killed_worker_is_told_and_replaced(root):
         assert int(answers[0].headers["retry-after"]) >= 1
         assert answers[0].json()["error"]["type"] == "server_error"
         assert client.get("/livez").status_code == 200
-        server.wait_ready(10)
-        assert time.monotonic() - killed < 10
+        server.wait_ready(30)
+        assert time.monotonic() - killed < 30
         assert pictures(ask(client))
         assert 'worker_restarts_total{worker="draw-cpu"} 1.0' in client.get("/metrics").text
 

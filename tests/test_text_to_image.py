@@ -307,7 +307,7 @@ def test_the_server_draws_the_same_pictures() -> None:
     ours = model(prompts=CAPTIONS)
     sent: list[tuple[dict[str, Any], bytes]] = []
     drawing = Drawing(lambda head, content: sent.append((head, content)), 60.0)
-    served = Opened(ours, Path("model"), Pool(ours.seen, 16))
+    served = Opened(ours, Path("model"), Pool(ours.seen, (16,)))
     options = {"prompt": "a red circle", "negative_prompt": "blue", "guidance": 4.0}
     drawing.add(Request("one", "me", served, 5, 2, options, partials=1))
     drawing.add(Request("two", "you", served, 9, 1, {}))

@@ -90,11 +90,11 @@ def walked_structure_part(look: Look) -> Tensor:
 def patch_part(ground: Ground) -> Rate:
     """Mahalanobis distance of the features at each place (2011.08785, with one law for all)."""
 
-    return _places(ground, lambda look: patch_vectors(look.stages[-STAGES_USED:]))
+    return mapped(_places(ground, lambda look: patch_vectors(look.stages[-STAGES_USED:])))(ground)
 
 
-def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Rate:
-    """A part from vectors (N, d, h, w): their distance to a Gaussian of all places together."""
+def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Callable[[Look], Tensor]:
+    """Maps from vectors (N, d, h, w): their distance to a Gaussian of all places together."""
 
     def listed(look: Look) -> Tensor:
         rows = vectors(look).movedim(1, -1).flatten(0, 2)
@@ -107,12 +107,22 @@ def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Rate:
         far = mahalanobis(gaussian, found.flatten(0, 2)).view(found.shape[:3]).float()
         return enlarged(far, look.images.shape[-2:])
 
-    return mapped(distances)(ground)
+    return distances
+
+
+def _texture(ground: Ground) -> Callable[[Look], Tensor]:
+    return _places(ground, lambda look: band_features(look.clean))
 
 
 def texture_part(ground: Ground) -> Rate:
     """Mahalanobis distance of brightness and energy of detail at each place; needs no network."""
-    return _places(ground, lambda look: band_features(look.clean))
+    return mapped(_texture(ground))(ground)
+
+
+def whole_texture_part(ground: Ground) -> Rate:
+    """The mean of that distance over the image: what differs a little everywhere has no peak."""
+    distances = _texture(ground)
+    return lambda look: Rated(distances(look).flatten(1).mean(1))
 
 
 def latent_part(ground: Ground) -> Rate:
@@ -146,13 +156,14 @@ PARTS: dict[str, Part] = {
     "patches": Part((Stages,), patch_part),
     "imagenet": Part((Stages,), patch_part, pretrained=True),
     "texture": Part((Reconstructs,), texture_part),
+    "whole-texture": Part((Reconstructs,), whole_texture_part),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
     "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
     "walk-structure": Part((Denoises,), mapped(walked_structure_part)),
 }
 SCORES: dict[str, tuple[str, ...]] = {
-    "combined": ("pixel", "texture", "imagenet"),
+    "combined": ("pixel", "structure", "texture", "whole-texture", "imagenet"),
     "reconstruction": ("pixel", "structure", "features"),
     "latent": ("patches", "latent"),
     "elbo": ("elbo",),

@@ -12,7 +12,7 @@ from mezzotint.progress import counted
 from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Step, solve
 
-ROWS = 16
+ROWS = 8  # more cost a CPU as much a row, and a picture asked for alone waits for all of them
 Watch = Callable[[int, int], None]
 
 

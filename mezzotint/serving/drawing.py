@@ -167,7 +167,8 @@ class Drawing:
                 self._fail(request, error)
             return
         seconds = time.perf_counter() - started
-        model.measured(seconds)
+        if rows == pool.rows:
+            model.measured(seconds)
         self._moved(moved)
         self._send({"is": "pass", "rows": rows, "seconds": seconds}, b"")
 

@@ -12,9 +12,11 @@ from mezzotint.api.opening import open_model
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Joins
 from mezzotint.families.making import ROWS
-from mezzotint.serving.pooling import Pool
+from mezzotint.serving.pooling import Pool, alike
 
 HELD = 4
+SIZES = (1, 2, 4, ROWS)
+SIZES_OF_A_GPU = (1, 2, 4, 8, 16)
 SMOOTHING = 0.1
 
 
@@ -25,7 +27,7 @@ class Opened:
     Attributes:
         family: the model.
         pool: images that are being made step by step; None where they are made in one go.
-        seconds: of a forward pass, as measured.
+        seconds: of a forward pass of the largest size, as measured.
         made: other things made of the model, by name.
     """
 
@@ -36,7 +38,7 @@ class Opened:
     made: dict[str, Any] = field(default_factory=dict)
 
     def measured(self, seconds: float) -> None:
-        """Take the time of one more pass into account."""
+        """Take the time of one more pass of the largest size into account."""
         self.seconds += SMOOTHING * (seconds - self.seconds)
 
 
@@ -81,11 +83,19 @@ def opened(path: Path, device: torch.device) -> Opened:
     family = open_model(path).to(device).eval()
     if not isinstance(family, Joins):
         return Opened(family, path, None)
-    model = Opened(family, path, Pool(family.seen, ROWS))
+    sizes = fitting_sizes(family)
+    model = Opened(family, path, Pool(family.seen, sizes))
     for _ in range(2):  # the first pass is slower than those that follow
         started = time.perf_counter()
-        warm = Pool(family.seen, ROWS)
+        warm = Pool(family.seen, sizes[-1:])
         warm.add(0, family.looking(0, *_nothing(family), steps=1))
         warm.turn()
         model.seconds = time.perf_counter() - started
     return model
+
+
+def fitting_sizes(family: Any) -> tuple[int, ...]:
+    """Rows that a pass of a model may have here: those sizes that round alike on noise."""
+    sizes = SIZES if family.device.type == "cpu" else SIZES_OF_A_GPU
+    walks = [family.looking(seed, *_nothing(family), steps=1) for seed in range(sizes[-1])]
+    return alike(family.seen, [next(walk) for walk in walks], sizes)

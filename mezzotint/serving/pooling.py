@@ -1,12 +1,13 @@
 """Step-level batching: images of different requests share forward passes and leave when done.
 
 Every image walks by itself, with its own levels, guidance and solver history, and asks for rows of
-predictions. A pass takes the oldest rows that wait, whoever asks; it always has the same number of
-rows, so an image is the same bytes whoever shares its passes.
+predictions. A pass takes the oldest rows that wait, whoever asks. Kernels may round otherwise in a
+pass of another size, so only sizes found to round alike are used (:func:`alike`): an image is the
+same bytes whoever shares its passes.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -70,17 +71,22 @@ class Pool:
 
     Args:
         seen: the network, (noisy, levels, told) -> x_0.
-        rows: of every pass.
+        sizes: rows that a pass may have, ascending; the least that holds what waits is taken.
     """
 
-    def __init__(self, seen: Seen, rows: int) -> None:
-        self._seen, self.rows = seen, rows
+    def __init__(self, seen: Seen, sizes: Sequence[int]) -> None:
+        self._seen, self._sizes = seen, sizes
         self._walkers: dict[Any, _Walker] = {}
         self._waiting: deque[tuple[Any, int, Look]] = deque()
 
     def __len__(self) -> int:
         """Images at work."""
         return len(self._walkers)
+
+    @property
+    def rows(self) -> int:
+        """Of the largest pass."""
+        return self._sizes[-1]
 
     @property
     def waiting(self) -> int:
@@ -104,7 +110,8 @@ class Pool:
         """One forward pass: the images that moved, and how many rows it answered."""
         count = min(self.rows, len(self._waiting))
         part = [self._waiting.popleft() for _ in range(count)]
-        made = looked(self._seen, [look for _, _, look in part], self.rows)
+        size = next(size for size in self._sizes if size >= count)
+        made = looked(self._seen, [look for _, _, look in part], size)
         moved: list[Moved | Failed] = []
         for (key, at, _), row in zip(part, made):
             walker = self._walkers[key]
@@ -125,6 +132,24 @@ class Pool:
         if not looks:
             del self._walkers[walker.key]
         return [event for event in events if not isinstance(event, Look)]
+
+
+@torch.inference_mode()
+def alike(seen: Seen, looks: Sequence[Look], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Those sizes of a pass that round as the largest does, to the last bit; it is one of them.
+
+    Args:
+        seen: the network, (noisy, levels, told) -> x_0.
+        looks: of one row each, as many as the largest size.
+        sizes: rows of a pass, ascending.
+    """
+    whole = together(looked(seen, looks, sizes[-1]))
+    fitting = []
+    for size in sizes[:-1]:
+        parts = [looks[at : at + size] for at in range(0, len(looks), size)]
+        found = together([row for part in parts for row in looked(seen, part, size)])
+        fitting += [size] if torch.equal(found.clean, whole.clean) else []
+    return (*fitting, sizes[-1])
 
 
 def _single(look: Look) -> Iterator[Look]:
