@@ -17,7 +17,10 @@ class Sample:
     """Make new images from a trained model."""
 
     model: ModelName
-    """Run or model folder, or a pipeline folder of diffusers."""
+    """Run or model folder, a pipeline folder of diffusers, or owner/name of one in the cache of the
+    hub."""
+    allow_network: bool = False
+    """Fetch owner/name from the hub first, unless the cache has it."""
     n: Annotated[int | None, arg(aliases=["-n"])] = None
     """How many; by default 64, 4 of a Stable Diffusion pipeline."""
     seed: int = 0

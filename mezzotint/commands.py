@@ -65,6 +65,8 @@ def sample(command: "arguments.Sample") -> int:
     named |= {key: getattr(command, key) for key in SAMPLING}
     options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     options |= {"tiling": True} if command.tiling else {}
+    if command.allow_network:
+        api.fetch(command.model)
     model, n, out = command.model, command.n, command.out
     if command.to_seed is not None:
         api.interpolate(model, command.seed, command.to_seed, n or WALKED, out, **options)

@@ -14,6 +14,7 @@ from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import read_model_config
 from mezzotint.imaging.provenance import read_provenance
 from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.hub import located
 from mezzotint.runs.loading import known_family, require_contained
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.runs.pretrained import is_text_pipeline
@@ -40,7 +41,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         MissingInputError: nothing known is there.
         ConfigError, RefusedError: it is damaged or made by a newer version.
     """
-    place = Path(path)
+    place = located(path)
     if str(path) in FAMILIES and not place.exists():
         return describe_family(str(path))
     if (place / "run.json").is_file():

@@ -86,8 +86,8 @@ TABLE = {
     "loop": Group(3.1, "training.loop"),
     "pipelines": Group(
         3.1,
-        "runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines runs.pretrained"
-        " runs.tuned",
+        "runs.hub runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines"
+        " runs.pretrained runs.tuned",
         open=True,
     ),
     "loading": Group(3.2, "runs.loading"),

@@ -9,6 +9,7 @@ from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
 from mezzotint.data.store import load_images
 from mezzotint.describing import describe, environment
+from mezzotint.runs.hub import fetch
 
 __all__ = [
     "Averaged",
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "evaluation_table",
     "export",
+    "fetch",
     "film",
     "inspect",
     "interpolate",

@@ -67,9 +67,14 @@ def sample(
     pixels = to_uint8(family.sample(seeds, batch=batch, **given))  # type: ignore[operator]
     if out is not None:
         labels = label_names(family, seeds, options.get("label"))
-        record = {"model": family.kind, "seed": seed, **recorded(options)}
+        record = {**maker(family), "seed": seed, **recorded(options)}
         save_images(out, pixels, seeds, labels, record, texts(family, seeds, options.get("prompt")))
     return pixels
+
+
+def maker(family: Family) -> dict[str, str]:
+    """What a picture says of the model that made it."""
+    return {"model": family.kind} | ({"source": family.source} if family.source else {})
 
 
 def film(
@@ -103,7 +108,7 @@ def film(
     given = {key: picture_rows(family, key, value) for key, value in options.items()}
     sheet = film_sheet(*family.film(image_seeds(seed, n), frames, **given))
     if out is not None:
-        save_image(out, sheet, {"model": family.kind, "seed": seed, **recorded(options)})
+        save_image(out, sheet, {**maker(family), "seed": seed, **recorded(options)})
     return sheet
 
 
@@ -138,7 +143,7 @@ def interpolate(
         raise UsageError(f"{family.kind} does not walk between seeds")
     pixels = to_uint8(family.interpolate(first, second, n, **options))
     if out is not None:
-        record = {"model": family.kind, "to_seed": second, **recorded(options)}
+        record = {**maker(family), "to_seed": second, **recorded(options)}
         labels = label_names(family, [first], options.get("label"))
         told = texts(family, [first] * n, options.get("prompt"))
         save_images(out, pixels, [first] * n, labels and labels * n, record, told)
@@ -275,7 +280,7 @@ def picture_record(
     own = {"seed": seed + index, "index": index, "label": names[0] if names else None}
     told = texts(family, [seed + index], options.get("prompt"))
     own |= {"prompt": told[0]} if told else {}
-    return {"model": family.kind, "seed": seed, **recorded(options), **own}
+    return {**maker(family), "seed": seed, **recorded(options), **own}
 
 
 def recorded(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from mezzotint.config import field_names
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
 from mezzotint.families.tuning import TunedConfig
+from mezzotint.runs.hub import located
 from mezzotint.runs.tuned import tuned
 
 READS_TEXT = "text-to-image"
@@ -28,4 +29,4 @@ def low_rank(
     names = field_names(TunedConfig)
     own = {name: value for name, value in options.items() if name in names}
     rest = {name: value for name, value in options.items() if name not in names}
-    return tuned(Path(start), **own), rest
+    return tuned(located(start), **own), rest

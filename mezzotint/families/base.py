@@ -112,6 +112,8 @@ class Family(nn.Module):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     sampling: ClassVar[frozenset[str]] = frozenset()
     """Names of what ``sample`` takes besides seeds and batch."""
+    source: str = ""
+    """Where a model of others is from: ``owner/name@commit`` of the hub."""
     usual: ClassVar[int] = 64
     """Samples where nobody says how many."""
     copies: ClassVar[bool] = False

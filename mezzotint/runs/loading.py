@@ -13,6 +13,7 @@ from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family, read_model_config
 from mezzotint.families.capabilities import Settles
 from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.hub import located
 from mezzotint.runs.pipelines import is_pipeline, read_pipeline
 from mezzotint.runs.pretrained import is_text_pipeline, read_text_pipeline
 from mezzotint.runs.tuned import is_tuned, read_tuned
@@ -28,14 +29,15 @@ def load_model(path: str | Path, **modules: nn.Module) -> Family:
 
     Args:
         path: a run folder, one with ``config.json`` and ``model.safetensors``, or a pipeline
-            folder of diffusers: a ``UNet2DModel``, or Stable Diffusion.
+            folder of diffusers: a ``UNet2DModel``, or Stable Diffusion; or the name of one that is
+            in the cache of the Hugging Face hub.
         modules: networks of your own, if the model was built with some.
 
     Raises:
         MissingInputError: there is no model there, or one that has seen no image yet.
         ConfigError, DataError, RefusedError: it is damaged or not a model.
     """
-    folder = Path(path)
+    folder = located(path)
     if is_tuned(folder):
         return read_tuned(folder)
     if (folder / "config.json").is_file():

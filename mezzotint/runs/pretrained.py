@@ -8,6 +8,7 @@ import torch
 from mezzotint.errors import DataError, MissingExtraError
 from mezzotint.families.piping import OWN, PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
+from mezzotint.runs.hub import origin
 from mezzotint.runs.safe_pipelines import PARTS, SAME, Parts, look_through, pipeline_class
 
 VARIANTS = {
@@ -61,7 +62,9 @@ def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
         name: _variant(getattr(diffusers, kind), parts.pipeline)
         for name, kind in VARIANTS[parts.pipeline].items()
     }
-    return Pretrained(_config(pipeline, parts.pipeline), pipeline, variants).eval()
+    found = Pretrained(_config(pipeline, parts.pipeline), pipeline, variants).eval()
+    found.source = origin(folder)
+    return found
 
 
 def _part(parts: Parts, name: str, dtype: torch.dtype) -> Any:

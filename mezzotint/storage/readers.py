@@ -35,12 +35,15 @@ def load_file(path: Path) -> dict[str, Any]:
 def inside(folder: Path, name: str) -> Path:
     """The path of ``name`` in a folder from anywhere, whether it exists or not.
 
+    A snapshot in the cache of the Hugging Face hub is made of links into the same model's folder of
+    the cache, so that these may lead as far as that.
+
     Raises:
         RefusedError: the name or a link leads out of the folder.
     """
     path = folder / name
     try:
-        stays = path.resolve().is_relative_to(folder.resolve())
+        stays = path.resolve().is_relative_to(_whole(folder).resolve())
     except (OSError, RuntimeError, ValueError):  # a loop of links, a name no system takes
         stays = False
     if not stays:
@@ -48,6 +51,15 @@ def inside(folder: Path, name: str) -> Path:
             "this leads out of its folder", where=str(path), fix="copy the file in place of a link"
         )
     return path
+
+
+def _whole(folder: Path) -> Path:
+    """The folder, or that of the model whose cached snapshot it is part of."""
+    for place in (folder, *folder.parents):
+        owner = place.parent.parent
+        if place.parent.name == "snapshots" and owner.name.startswith("models--"):
+            return owner
+    return folder
 
 
 def printable(text: str) -> str:
