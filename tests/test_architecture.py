@@ -65,7 +65,7 @@ TABLE = {
         " families.groups families.contending families.inverting families.kl_coding"
         " families.teaching",
     ),
-    "shared texts": Group(2.15, "families.prompting families.piping"),
+    "shared texts": Group(2.15, "families.prompting families.piping families.fitting", open=True),
     "shared walks": Group(
         2.15,
         "families.guiding families.objectives families.walking families.making",

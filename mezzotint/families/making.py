@@ -48,6 +48,7 @@ def made(
     conditions: Conditions,
     batch: int,
     watch: Watch,
+    rows: int | None = None,
     **settings: Any,
 ) -> Tensor:
     """Ends of the walks of seeds, (n, C, H, W) on the CPU, unclamped; no row depends on another.
@@ -58,10 +59,11 @@ def made(
         conditions: what is asked of each.
         batch: rows at a time on a GPU; a CPU takes as many as are fastest.
         watch: called with steps done and steps in all.
+        rows: of a pass, whatever ``batch`` and the device.
         settings: options of the model's configuration that differ.
     """
-    rows = ROWS if model.device.type == "cpu" else max(1, batch)
-    parts = list(fixed_parts(len(seeds), rows))
+    usual = ROWS if model.device.type == "cpu" else max(1, batch)
+    parts = list(fixed_parts(len(seeds), rows or usual))
     steps = conditions.steps(int(settings.get("steps", model.config.steps)))
     ends = []
     for index, part in enumerate(parts):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import option, parse_size, validate
+from mezzotint.errors import ConfigError
 from mezzotint.families.diffusing import require_solver
 
 OWN = "pipeline"
@@ -112,7 +113,15 @@ def with_extras(words: Tensor, pooled: Tensor, ids: Tensor) -> Tensor:
 
 
 def arrange(pipeline: Any, config: PretrainedConfig) -> None:
-    """Put the parts of a pipeline where its options say; on a CPU there is nothing to move."""
+    """Put the parts of a pipeline where its options say; on a CPU there is nothing to move.
+
+    Raises:
+        ConfigError: it waits in main memory, as it does not fit on the GPU whole.
+    """
+    waits = pipeline.unet.device.type == "cpu" and pipeline.unet.dtype == torch.float16
+    if config.offload == "none" and waits:
+        what = "the weights of this pipeline do not fit on the GPU together"
+        raise ConfigError(what, "sample", "give --offload model, or --offload sequential")
     offloads = {
         "model": pipeline.enable_model_cpu_offload,
         "sequential": pipeline.enable_sequential_cpu_offload,

@@ -13,6 +13,7 @@ from mezzotint.families.base import Family, require_seeds
 from mezzotint.families.conditions import fixed_parts, make_conditions
 from mezzotint.families.diffusing import DiffusionConfig
 from mezzotint.families.diffusion import Diffusion
+from mezzotint.families.fitting import require_memory
 from mezzotint.families.groups import Told
 from mezzotint.families.making import Watch, made
 from mezzotint.families.piping import (
@@ -115,7 +116,7 @@ class Pretrained(Family):
 
         Raises:
             UsageError: no seeds, a wrong number of prompts, a mask or strength without an image.
-            ConfigError: our solvers do not know the pipeline's noise.
+            ConfigError: our solvers do not know the pipeline's noise, or it will not fit in memory.
         """
         config = self.settled(**settings)
         arrange(self.pipeline, config)
@@ -128,17 +129,22 @@ class Pretrained(Family):
             mask,
             strength,
         )
-        if config.solver == OWN:
-            return self._by_pipeline(config, asked, watch, batch)
-        return self._by_us(config, asked, watch, batch)
+        rows = self._rows(config, len(numbers), batch)
+        require_memory(self.pipeline, config, rows, self.device)
+        make = self._by_pipeline if config.solver == OWN else self._by_us
+        return make(config, asked, watch, rows)
+
+    def _rows(self, config: PretrainedConfig, count: int, batch: int) -> int:
+        """Images of a pass; a CPU always takes as many, so that each rounds the same."""
+        if self.device.type != "cpu":
+            return min(max(1, batch), count)
+        return ROWS if max(self._grid(config)[1:]) <= SMALL_GRID else 1
 
     def _by_pipeline(
-        self, config: PretrainedConfig, asked: Asked, watch: Watch, batch: int
+        self, config: PretrainedConfig, asked: Asked, watch: Watch, rows: int
     ) -> Tensor:
         """Parts of one number of rows through the pipeline itself."""
         grid = self._grid(config)
-        at_once = ROWS if max(grid[1:]) <= SMALL_GRID else 1
-        rows = at_once if self.device.type == "cpu" else min(max(1, batch), len(asked.seeds))
         parts = list(fixed_parts(len(asked.seeds), rows))
         found = []
         for at, part in enumerate(parts):
@@ -181,7 +187,7 @@ class Pretrained(Family):
         variant = self.variants["image" if asked.mask is None else "mask"]
         return lambda: variant(**self.pipeline.components)(**common, **given)
 
-    def _by_us(self, config: PretrainedConfig, asked: Asked, watch: Watch, batch: int) -> Tensor:
+    def _by_us(self, config: PretrainedConfig, asked: Asked, watch: Watch, rows: int) -> Tensor:
         """By our solvers, in the latent space of the pipeline."""
         prior = self.prior(config)
         told = self.told(config, asked)
@@ -191,7 +197,7 @@ class Pretrained(Family):
         count = len(asked.seeds)
         conditions = make_conditions(prior.shape, told, count, start, grid, asked.strength)
         names = {"solver": config.solver, "steps": config.steps, "guidance": config.guidance}
-        ends = made(prior, asked.seeds, conditions, batch, watch, **names)
+        ends = made(prior, asked.seeds, conditions, rows, watch, rows, **names)
         parts = [self._decoded(ends[at : at + 1] / scale) for at in range(count)]
         return torch.cat(parts).float().cpu().clamp(-1, 1)
 

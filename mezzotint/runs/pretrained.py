@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from mezzotint.errors import DataError, MissingExtraError
+from mezzotint.families.fitting import SPARE, free_bytes, weight_bytes
 from mezzotint.families.piping import OWN, PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.runs.hub import origin
@@ -55,6 +56,9 @@ def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
         raise DataError(what, str(folder), "use another copy of it") from error
     import diffusers
 
+    weights = weight_bytes(one for one in opened.values() if isinstance(one, torch.nn.Module))
+    if place != "cpu" and device is None and weights * SPARE > free_bytes(torch.device(place)):
+        place = "cpu"  # to wait there until it is offloaded
     switches = {name: parts.settings[name] for name in READ_SETTINGS if name in parts.settings}
     plain = PLAIN.get(parts.pipeline, {})
     pipeline = getattr(diffusers, parts.pipeline)(**opened, **plain, **switches).to(place)
