@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mezzotint.evaluation.agreement import agreement_values
 from mezzotint.evaluation.costs import cost_values
 from mezzotint.evaluation.likeness import bound_values, denoising_values, reconstruction_values
+from mezzotint.evaluation.retrieval import retrieval_values
 from mezzotint.evaluation.sets import ALL, perceptual_values, sample_values
 from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value
@@ -25,6 +26,7 @@ MEASURES: tuple[tuple[type, Measure], ...] = (
     (Denoises, lambda subject: Evaluation(denoising_values(subject.family, subject.pixels))),
     (Samples, sample_values),
     (Prompts, agreement_values),
+    (Prompts, retrieval_values),
     (Family, cost_values),
 )
 

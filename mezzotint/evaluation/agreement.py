@@ -7,14 +7,10 @@ import numpy as np
 
 from mezzotint.data.scenes import Facts, read
 from mezzotint.evaluation.scenes import Pixels, Verdict, judge
-from mezzotint.evaluation.subject import BATCH, SEED, Subject, drawn_rows
+from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value, estimated
-from mezzotint.families.capabilities import Prompts
-from mezzotint.images import to_uint8
 from mezzotint.metrics.diversity import proportion
-from mezzotint.seeds import image_seeds
 
-MADE = 300  # pictures where the user names no number
 COUNTS = {1: "one", 2: "two", 3: "three"}
 NAMES = ("shown", *(f"shown_{word}" for word in COUNTS.values()), "sizes_shown")
 UNIT = "of prompts"
@@ -27,29 +23,18 @@ def agreement_values(subject: Subject) -> Evaluation:
     of so many shapes, these in their colours and where they stand; ``sizes_shown``: of named sizes
     of single shapes.
     """
-    captions = subject.held_out.captions_of(range(len(subject.held_out)))
-    facts = None if captions is None else [read(caption or "") for caption in captions]
-    if subject.held_out.spec != "shapes" or not facts or subject.family.shape[0] != 3:
+    asked = None
+    if subject.held_out.spec == "shapes" and subject.family.shape[0] == 3:
+        asked = subject.prompted
+    if asked is None:
         why = "pictures can be read for the set shapes alone"
         return Evaluation({}, dict.fromkeys(NAMES, why))
-    assert captions is not None  # noqa: S101 - there are facts
-    rows = [row for row in drawn_rows(len(facts), subject.samples or MADE) if facts[row]]
-    made = _made(subject, [captions[row] or "" for row in rows])
-    wanted = [facts[row] or Facts(()) for row in rows]
-    ours, real = (_verdicts(pixels, wanted) for pixels in (made, subject.held_out.gather(rows)))
-    return Evaluation(_values(wanted, ours, real))
-
-
-def _made(subject: Subject, prompts: Sequence[str]) -> Pixels:
-    assert isinstance(subject.family, Prompts)  # noqa: S101 - the table of measures asks for it
-    parts = []
-    for at in range(0, len(prompts), BATCH):
-        texts = list(prompts[at : at + BATCH])
-        seeds = image_seeds(SEED + at, len(texts))
-        made = subject.family.sample(seeds, prompt=texts, **subject.sampling)  # type: ignore[operator]
-        parts.append(to_uint8(made))
-        subject.show.update(at + len(texts), len(prompts), note="pictures for prompts")
-    return np.concatenate(parts)
+    facts = [read(caption) for caption in asked.captions]
+    known = [at for at, found in enumerate(facts) if found]
+    wanted = [facts[at] or Facts(()) for at in known]
+    real = subject.held_out.gather([asked.rows[at] for at in known])
+    ours = _verdicts(asked.pixels[known], wanted)
+    return Evaluation(_values(wanted, ours, _verdicts(real, wanted)))
 
 
 def _verdicts(pixels: Pixels, wanted: Sequence[Facts]) -> list[Verdict]:

@@ -22,6 +22,7 @@ FEWEST = 50  # fewer images say nothing about a distribution
 TRAIN_LOOKED_AT = 5000
 BATCH = 64
 MADE = 1000  # samples where the user names no number
+PROMPTED = 300  # pictures for captions
 SEED = 0
 
 
@@ -30,6 +31,14 @@ class Made(NamedTuple):
 
     pixels: Pixels
     seconds: float
+
+
+class Prompted(NamedTuple):
+    """Pictures uint8 (n, H, W, C) for captions of held-out images at ``rows``."""
+
+    rows: list[int]
+    captions: list[str]
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,21 @@ class Subject:
             parts.append(to_uint8(self.family.sample(seeds, **self.sampling)))  # type: ignore[operator]
             self.show.update(at + len(seeds), count, note="samples")
         return Made(np.concatenate(parts), time.perf_counter() - started)
+
+    @cached_property
+    def prompted(self) -> Prompted | None:
+        """Pictures of a family that reads prompts; None where no held-out image has a caption."""
+        captions = self.held_out.captions_of(range(len(self.held_out))) or ()
+        drawn = drawn_rows(len(captions), self.samples or PROMPTED).tolist()
+        rows = [row for row in drawn if (captions[row] or "").strip()]
+        texts, parts = [captions[row] or "" for row in rows], []
+        for at in range(0, len(rows), BATCH):
+            part = texts[at : at + BATCH]
+            seeds = image_seeds(SEED + at, len(part))
+            made = self.family.sample(seeds, prompt=part, **self.sampling)  # type: ignore[operator]
+            parts.append(to_uint8(made))
+            self.show.update(at + len(part), len(texts), note="pictures for prompts")
+        return Prompted(rows, texts, np.concatenate(parts)) if parts else None
 
     @cached_property
     def points(self) -> Features:
