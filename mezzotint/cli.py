@@ -60,9 +60,11 @@ class Train:
     seed: int | None = None
     """Seed of weights, data order and noise; by default 0."""
     start: Annotated[str | None, arg(name="from", metavar="RUN")] = None
-    """Train the model of this run, model or diffusers pipeline folder further, at a low rate."""
+    """Train the model of this run, model or diffusers pipeline folder further, at a low rate;
+    text-to-image also takes a Stable Diffusion pipeline."""
     lora: bool = False
-    """Let the Stable Diffusion pipeline of --from learn low-rank products (extra lora)."""
+    """Let the Stable Diffusion pipeline of --from learn low-rank products (extra lora), in place of
+    all weights of its U-Net."""
     distill: bool = False
     """Afterwards tune a copy of a diffusion model, RUN-distilled, to sample in one or two steps."""
     watch: bool = True

@@ -29,6 +29,7 @@ from mezzotint.errors import (
     RefusedError,
     UsageError,
 )
+from mezzotint.families.base import Batch
 from mezzotint.families.piping import extra_rows, with_extras
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.runs.tuned import tuned
@@ -277,6 +278,76 @@ def test_low_ranks_are_learnt_and_loaded_by_diffusers(
     plain.pipeline.load_lora_weights(tmp_path / "run" / "model")
     theirs = plain.sample([0], prompt="a red circle", steps=STEPS)
     torch.testing.assert_close(theirs, found, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("layout", ["sd15", "xl"])
+def test_text_encoders_learn_too(
+    layout: str,
+    captioned: Path,
+    folders: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("peft", reason="extra 'lora'")
+    options: dict[str, Any] = {"images": 32, "batch": 8, "rank": 2, "text_rank": 2, "lr": 0.05}
+    run = mz.train(
+        "text-to-image", captioned, tmp_path / "run", start=folders(layout), lora=True, **options
+    )
+    told = {name.split(".")[1] for name in run.model.state_dict()}
+    encoders = {"text_encoder", "text_encoder_2"} if layout == "xl" else {"text_encoder"}
+    assert told == {"unet", *encoders}
+    found = run.model.sample([0], prompt="a red circle", steps=STEPS)  # type: ignore[attr-defined]
+    loaded: Any = mz.load(tmp_path / "run")
+    torch.testing.assert_close(
+        loaded.sample([0], prompt="a red circle", steps=STEPS), found, atol=1e-4, rtol=0
+    )
+    plain: Any = mz.load(folders(layout))
+    alone = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+    before = plain.pipeline.encode_prompt("a red circle", **alone)[0]
+    # transformers wants a newer peft than there is; what it does with it, this one can do
+    monkeypatch.setattr("transformers.integrations.peft.check_peft_version", lambda **_: None)
+    plain.pipeline.load_lora_weights(tmp_path / "run" / "model")
+    after = plain.pipeline.encode_prompt("a red circle", **alone)[0]
+    assert (after - before).abs().max() > 1e-3
+    theirs = plain.sample([0], prompt="a red circle", steps=STEPS)
+    torch.testing.assert_close(theirs, found, atol=1e-4, rtol=0)
+
+
+def test_a_whole_pipeline_learns_and_stays_one(
+    captioned: Path, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = folders("sd15")
+    options: dict[str, Any] = {"images": 32, "batch": 8, "lr": 0.01, "previews": 1, "size": 32}
+    run = mz.train("text-to-image", captioned, tmp_path / "run", start=folder, **options)
+    assert all(name.startswith("base.unet.") for name in run.model.state_dict())
+    asked: dict[str, Any] = {"prompt": PROMPTS, "steps": STEPS}
+    found = run.model.sample([0, 1], size=16, **asked)  # type: ignore[attr-defined]
+    loaded: Any = mz.load(tmp_path / "run")
+    assert loaded.config.size == (32, 32)  # that of the training
+    torch.testing.assert_close(loaded.sample([0, 1], size=16, **asked), found, atol=1e-5, rtol=0)
+    before: Any = mz.load(folder)
+    torch.testing.assert_close(theirs(tmp_path / "run" / "model"), found, atol=1e-4, rtol=0)
+    assert (before.sample([0, 1], size=16, **asked) - found).abs().max() > 1e-3
+    for name in ("vae", "text_encoder"):
+        old, new = (getattr(model, name).state_dict() for model in (before, loaded))
+        assert all(torch.equal(old[key], new[key]) for key in old)
+
+
+def test_activations_found_again_give_the_same_gradients(folders: Callable[[str], Path]) -> None:
+    found = []
+    for again in (False, True):
+        model = tuned(folders("sd15"), rank=0, checkpointing=again).train()
+        noise = ImageNoise(range(2))
+        batch = Batch(torch.zeros(2, 3, 16, 16), noise, captions=("a cat", None))
+        model.loss(batch)["loss"].backward()
+        found.append([one.grad for one in model.base.unet.parameters() if one.grad is not None])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_products_in_the_text_encoder_need_others(folders: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError, match="go with products in the U-Net"):
+        tuned(folders("sd15"), rank=0, text_rank=2)
 
 
 def test_new_products_change_nothing(folders: Callable[[str], Path]) -> None:

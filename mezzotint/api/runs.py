@@ -8,7 +8,7 @@ from torch import nn
 
 from mezzotint.api.opening import Data, open_images
 from mezzotint.api.staging import adopt, foundation, needs_foundation
-from mezzotint.api.tuning import low_rank
+from mezzotint.api.tuning import tunes, tuning
 from mezzotint.errors import UsageError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family
@@ -21,6 +21,7 @@ from mezzotint.training.previews import pictures
 from mezzotint.training.session import Session
 
 SHARE = 0.25  # of the teacher's training time
+WHOLE = 1e-5  # rate of all weights of a pipeline, as diffusers' script has it
 FURTHER = {"optimizer": "adam", "lr": 1e-4}  # weights that are good already move slowly
 
 
@@ -67,7 +68,8 @@ def train(
         progress: where to report; by default nowhere.
         start: a run, model or pipeline folder of the family whose model is trained further; it
             stays as it is. The rate is then low unless given (``lr=1e-4``).
-        lora: let a Stable Diffusion pipeline learn low-rank products (``rank=8``).
+        lora: let a Stable Diffusion pipeline of ``start`` learn low-rank products (``rank=8``) in
+            place of all weights of its U-Net.
         options: options of the model (``latent=64``) and of training (``images="2M"``,
             ``budget="10m"``, ``batch=64``, ``seed=1``, ``lr=1e-3``).
 
@@ -75,8 +77,9 @@ def train(
         MezzotintError: see :mod:`mezzotint.errors`; nothing already written is lost.
     """
     show = progress or Silent()
-    if lora:
-        family, options = low_rank(family, start, options)
+    if lora or tunes(family, start):
+        whole = {} if lora else {"rank": 0, "lr": WHOLE}
+        family, options = tuning(family, start, {**whole, **options})
         preset = preset or "default"
     elif start is not None:
         family, options = _started(family, start), {**FURTHER, **options}

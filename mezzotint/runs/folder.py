@@ -45,7 +45,7 @@ class RunFolder:
 
     def finished(self) -> bool:
         """Whether the final model is there; its folder appears whole."""
-        return (self.model / "config.json").is_file()
+        return any((self.model / name).is_file() for name in ("config.json", "model_index.json"))
 
     def status(self) -> str:
         """``finished``, ``running`` or ``interrupted``."""

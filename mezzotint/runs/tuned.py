@@ -1,12 +1,22 @@
 """Low-rank products of a pipeline, read into it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from mezzotint.config import from_dict
 from mezzotint.errors import ConfigError, DataError
 from mezzotint.families.base import read_model_config
 from mezzotint.families.pretrained import Pretrained
-from mezzotint.families.tuning import WEIGHTS, Tuned, TunedConfig
+from mezzotint.families.tuning import (
+    ENCODERS,
+    TEXT_TARGETS,
+    WEIGHTS,
+    Tuned,
+    TunedConfig,
+    add_products,
+)
 from mezzotint.runs.pretrained import read_text_pipeline
 from mezzotint.storage.readers import inside
 from mezzotint.storage.weights import check_header, load_tensors
@@ -31,11 +41,33 @@ def read_tuned(folder: Path) -> Pretrained:
     check_header(weights)
     model = read_text_pipeline(Path(settled.base))
     try:
-        model.pipeline.load_lora_weights(load_tensors(weights))
+        _take_over(model, load_tensors(weights), settled)
     except (ValueError, RuntimeError, KeyError) as error:
         what = f"these products do not fit the pipeline {settled.base}"
         raise DataError(what, str(weights), "use another copy of either") from error
     return model.resized(settled.size)
+
+
+def _take_over(model: Pretrained, products: Mapping[str, Tensor], config: TunedConfig) -> None:
+    """Put products where they belong.
+
+    Those of text encoders go there without the help of transformers, which asks for a version of
+    peft that it does not need.
+    """
+    from diffusers.utils import convert_state_dict_to_peft
+    from peft import set_peft_model_state_dict
+
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in products.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = value
+    model.unet.load_lora_adapter(parts.pop("unet", {}), prefix=None)
+    for part, found in parts.items():
+        encoder = getattr(model, part) if part in ENCODERS else None
+        if encoder is None:
+            raise ValueError(f"there is no {part}")
+        add_products(encoder, config.text_rank, TEXT_TARGETS)
+        set_peft_model_state_dict(encoder, convert_state_dict_to_peft(found))
 
 
 def tuned(base: Path, **options: object) -> Tuned:

@@ -8,7 +8,7 @@ TASKS = {
     "autoencoder": "image-feature-extraction",
     "vae": "unconditional-image-generation",
     "text-to-image": "text-to-image",
-    "lora": "text-to-image",
+    "tuned": "text-to-image",
 }
 LISTED = 64
 
