@@ -450,5 +450,10 @@ def test_default_widths_come_down_to_four_cells():
 def test_short_runs_take_small_batches_unless_told(given, batch):
     for preset in ("default", "sngan"):
         assert make_plan("gan", preset, given).recipe.batch == batch
+    for name in ("budget", "images"):  # the generator moves at every fifth batch alone
+        if name in given and "batch" not in given:
+            amount = given[name].rstrip("smkM")
+            longer = {name: given[name].replace(amount, str(5 * int(amount)))}
+            assert make_plan("gan", "wgan-gp", longer).recipe.batch == batch
     classic = make_plan("gan", "classic", given).recipe.batch
     assert classic == given.get("batch", 128)

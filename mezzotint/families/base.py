@@ -120,6 +120,8 @@ class Family(nn.Module):
     """Whether it learns few images by heart: they are shifted then, and a long run warns."""
     unaveraged: ClassVar[tuple[str, ...]] = ()
     """How the names of tensors begin that keep their last values instead of an average."""
+    rounds: ClassVar[str] = ""
+    """The option that says how many batches an iteration takes, if there is one."""
     short: ClassVar[tuple[Short, ...]] = ()
     """Batches for short runs instead of a preset's own, the shortest first."""
     headline: Mapping[str, str] = {"loss": "loss"}

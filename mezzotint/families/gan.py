@@ -50,6 +50,7 @@ class GAN(Family):
     sampling: ClassVar[frozenset[str]] = frozenset({"label", "psi", "truncation"})
     unaveraged: ClassVar[tuple[str, ...]] = ("critic.",)
     short: ClassVar[tuple[Short, ...]] = SHORT
+    rounds: ClassVar[str] = "critic_steps"
     headline: Mapping[str, str] = HEADLINE
 
     def __init__(

@@ -175,14 +175,15 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
     if recipe.images is None and recipe.budget is None:
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
-        recipe = override(recipe, {"batch": _batch_for(kind, recipe)})
+        recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
     return Plan(kind, parts["model"], recipe, instance)
 
 
-def _batch_for(kind: type[Family], recipe: Recipe) -> int:
+def _batch_for(kind: type[Family], recipe: Recipe, options: Mapping[str, Any]) -> int:
     """The preset's batch, or the one that a run as short as this needs to get anywhere."""
+    rounds = int(options.get(kind.rounds, 1))
     for short in kind.short:
-        seconds, images = recipe.budget or 0.0, recipe.images or 0
+        seconds, images = (recipe.budget or 0.0) / rounds, (recipe.images or 0) // rounds
         if seconds <= short.seconds and images <= short.images:
             return min(recipe.batch, short.batch)
     return recipe.batch
