@@ -317,13 +317,13 @@ def test_a_whole_pipeline_learns_and_stays_one(
     captioned: Path, folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = folders("sd15")
-    options: dict[str, Any] = {"images": 32, "batch": 8, "lr": 0.01, "previews": 1, "size": 32}
+    options: dict[str, Any] = {"images": 32, "batch": 8, "lr": 0.01, "previews": 1, "size": "48x32"}
     run = mz.train("text-to-image", captioned, tmp_path / "run", start=folder, **options)
     assert all(name.startswith("base.unet.") for name in run.model.state_dict())
     asked: dict[str, Any] = {"prompt": PROMPTS, "steps": STEPS}
     found = run.model.sample([0, 1], size=16, **asked)  # type: ignore[attr-defined]
     loaded: Any = mz.load(tmp_path / "run")
-    assert loaded.config.size == (32, 32)  # that of the training
+    assert loaded.config.size == (32, 48)  # that of the training
     torch.testing.assert_close(loaded.sample([0, 1], size=16, **asked), found, atol=1e-5, rtol=0)
     before: Any = mz.load(folder)
     torch.testing.assert_close(theirs(tmp_path / "run" / "model"), found, atol=1e-4, rtol=0)

@@ -185,8 +185,9 @@ class Tuned(Family):
         """
         path = make_folder(Path(folder))
         if not self.config.rank:
-            side = self.form.size[0] // self.base.pipeline.vae_scale_factor
-            self.base.unet.register_to_config(sample_size=side)  # the size that is usual here
+            sides = [side // self.base.pipeline.vae_scale_factor for side in self.form.size]
+            usual = sides[0] if sides[0] == sides[1] else sides
+            self.base.unet.register_to_config(sample_size=usual)
             self.base.save_pretrained(path)
             return
         layers = {"unet_lora_layers": _products(self.base.unet)}

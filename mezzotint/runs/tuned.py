@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mezzotint.config import from_dict
-from mezzotint.errors import ConfigError, DataError
+from mezzotint.errors import ConfigError, DataError, MissingExtraError
 from mezzotint.families.base import read_model_config
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.families.tuning import (
@@ -33,6 +33,7 @@ def read_tuned(folder: Path) -> Pretrained:
     Raises:
         MissingInputError: the pipeline is not where it was.
         ConfigError, DataError, RefusedError: one of both is damaged.
+        MissingExtraError: ``peft`` is not installed.
     """
     config = read_model_config(folder)
     config.pop("kind")
@@ -55,7 +56,11 @@ def _take_over(model: Pretrained, products: Mapping[str, Tensor], config: TunedC
     peft that it does not need.
     """
     from diffusers.utils import convert_state_dict_to_peft
-    from peft import set_peft_model_state_dict
+
+    try:
+        from peft import set_peft_model_state_dict
+    except ImportError as error:
+        raise MissingExtraError("peft", "lora") from error
 
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in products.items():
