@@ -123,6 +123,9 @@ def test_no_text_is_the_empty_text() -> None:
     torch.testing.assert_close(prior.network(noisy, time, torch.full_like(empty, -1)), expected)
 
 
-@pytest.mark.parametrize(("width", "count"), [(16, 2), (64, 8), (320, 8), (12, 1), (7, 1)])
-def test_heads_divide_the_width(width: int, count: int) -> None:
-    assert heads(width) == count
+@pytest.mark.parametrize(
+    ("width", "least", "count"),
+    [(16, 8, 2), (64, 8, 8), (64, 32, 2), (320, 32, 8), (96, 32, 3), (12, 8, 1), (7, 8, 1)],
+)
+def test_heads_divide_the_width(width: int, least: int, count: int) -> None:
+    assert heads(width, least) == count
