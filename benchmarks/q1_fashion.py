@@ -179,8 +179,9 @@ def main() -> None:
             print(rows[-1], flush=True)
         table = ["| samples | FD[lenet] | coverage | images seen |", "|---|---|---|---|", *rows]
         if len(rows) > 1:
-            title = "## Q1: ten CPU minutes of unconditional diffusion\n\n"
-            write_section(options.results, "Q1", f"{title}{told}{NOTES}\n\n" + "\n".join(table) + "\n")
+            title = "## Q1: ten CPU minutes of unconditional diffusion"
+            text = "\n".join([title, "", told + NOTES, "", *table, ""])
+            write_section(options.results, "Q1", text)
         if "conditional" in options.sides:
             rows = conditional_rows(options.budget, home / "conditional", net, reference)
             table = [
@@ -188,8 +189,9 @@ def main() -> None:
                 "|---|---|---|---|",
                 *rows,
             ]
-            title = "## Q1c: the same with classes and guidance\n\n"
-            write_section(options.results, "Q1c", f"{title}{told}{NOTES}\n\n" + "\n".join(table) + "\n")
+            title = "## Q1c: the same with classes and guidance"
+            text = "\n".join([title, "", told + NOTES, "", *table, ""])
+            write_section(options.results, "Q1c", text)
 
 
 NOTES = (
