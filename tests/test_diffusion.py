@@ -14,6 +14,7 @@ from mezzotint.families.conditions import class_numbers, make_conditions
 from mezzotint.families.consistency import bounds, jump_error, small_steps
 from mezzotint.families.diffusing import default_patch
 from mezzotint.families.diffusion import Diffusion
+from mezzotint.families.making import ROWS
 from mezzotint.noise import Exploding, Flow, Level, slerp
 from mezzotint.predictions import PREDICTIONS
 from mezzotint.seeds import BatchNoise, ImageNoise
@@ -98,14 +99,14 @@ def test_min_snr_weights_enter_the_loss():
 def test_guidance_costs_two_rows_and_weight_one_costs_one():
     network = Counting()
     model = Diffusion(**TINY, classes=("a", "b"), network=network)
-    model.sample(range(16), label="a", guidance=1, steps=3)
-    assert network.calls == [16] * 3
+    model.sample(range(ROWS), label="a", guidance=1, steps=3)
+    assert network.calls == [ROWS] * 3
     network.calls.clear()
-    model.sample(range(16), label="a", guidance=3, steps=3)
-    assert network.calls == [16, 16] * 3
+    model.sample(range(ROWS), label="a", guidance=3, steps=3)
+    assert network.calls == [ROWS, ROWS] * 3
     network.calls.clear()
-    model.sample(range(16), label="a", guidance=3, steps=3, guidance_high=1.0)
-    assert set(network.calls) == {16}
+    model.sample(range(ROWS), label="a", guidance=3, steps=3, guidance_high=1.0)
+    assert set(network.calls) == {ROWS}
     assert 3 < len(network.calls) < 6  # some steps are guided, some are not
 
 
@@ -201,7 +202,7 @@ def test_slerp_keeps_the_length_of_noise():
 
 def test_sampling_reports_each_step():
     seen: list[tuple[int, int]] = []
-    tiny().sample(range(20), steps=3, watch=lambda done, total: seen.append((done, total)))
+    tiny().sample(range(ROWS + 4), steps=3, watch=lambda done, total: seen.append((done, total)))
     assert seen == [(at, 6) for at in range(1, 7)]
 
 
@@ -221,7 +222,7 @@ def test_the_first_step_of_a_flow_is_guided_too():
     network = Counting()
     model = Diffusion(**TINY, classes=("a", "b"), network=network)
     model.sample([0], label="a", guidance=2, steps=1)
-    assert network.calls == [16, 16]
+    assert network.calls == [ROWS, ROWS]
 
 
 @pytest.mark.parametrize(("side", "patch"), [(16, 1), (28, 2), (32, 2), (64, 4), (100, 8)])
