@@ -100,7 +100,7 @@ class Painter(Family):
 def test_right_pictures_are_found_and_others_by_chance(data):
     def share(right):
         subject = Subject(Painter(right), data.held_out, data, 100, None, 1, "pixels", Silent())
-        return retrieval_values(subject)["retrieved"]
+        return retrieval_values(subject)["r_precision"]
 
     found, other = share(True), share(False)
     assert found.value >= 0.9
@@ -112,9 +112,9 @@ def test_right_pictures_are_found_and_others_by_chance(data):
 
 
 def test_what_was_learnt_is_kept(data, monkeypatch):
-    first = matching.open_scorer(data.held_out, Silent())
+    first = matching.open_caption_scorer(data.held_out, Silent())
     monkeypatch.setattr(matching, "_train", lambda *_: pytest.fail("learnt again"))
-    again = matching.open_scorer(data, Silent())
+    again = matching.open_caption_scorer(data, Silent())
     assert first.sha256 == again.sha256
     pictures = data.gather(range(4))
     assert np.array_equal(
@@ -125,4 +125,4 @@ def test_what_was_learnt_is_kept(data, monkeypatch):
 def test_few_captions_are_told(data, monkeypatch):
     monkeypatch.setattr(retrieval, "FEWEST", 13)
     subject = Subject(Painter(True), data.held_out, data, 100, None, 1, "pixels", Silent())
-    assert retrieval_values(subject).left_out["retrieved"].startswith("it takes 13 different")
+    assert retrieval_values(subject).left_out["r_precision"].startswith("it takes 13 different")

@@ -23,17 +23,15 @@ def agreement_values(subject: Subject) -> Evaluation:
     of so many shapes, these in their colours and where they stand; ``sizes_shown``: of named sizes
     of single shapes.
     """
-    asked = None
-    if subject.held_out.spec == "shapes" and subject.family.shape[0] == 3:
-        asked = subject.prompted
-    if asked is None:
+    readable = subject.held_out.spec == "shapes" and subject.family.shape[0] == 3
+    facts = [read(caption) for caption in subject.asked.captions] if readable else []
+    known = [at for at, found in enumerate(facts) if found]
+    if not known:
         why = "pictures can be read for the set shapes alone"
         return Evaluation({}, dict.fromkeys(NAMES, why))
-    facts = [read(caption) for caption in asked.captions]
-    known = [at for at, found in enumerate(facts) if found]
     wanted = [facts[at] or Facts(()) for at in known]
-    real = subject.held_out.gather([asked.rows[at] for at in known])
-    ours = _verdicts(asked.pixels[known], wanted)
+    real = subject.held_out.gather([subject.asked.rows[at] for at in known])
+    ours = _verdicts(subject.shown[known], wanted)
     return Evaluation(_values(wanted, ours, _verdicts(real, wanted)))
 
 

@@ -10,37 +10,37 @@ from mezzotint.errors import MissingExtraError
 from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value, estimated
 from mezzotint.features.extractor import Pixels
-from mezzotint.features.matching import Scorer, open_scorer
+from mezzotint.features.matching import CaptionScorer, open_caption_scorer
 from mezzotint.metrics.diversity import proportion
 
-NAMES = ("retrieved",)
+NAMES = ("r_precision",)
 AMONG, FEWEST = 100, 10
 UNIT = "of prompts"
 
 
 def retrieval_values(subject: Subject) -> Evaluation:
-    """``retrieved``: of how many pictures the own prompt is nearest, of up to 100 held-out ones.
+    """R-precision (1711.10485, section 4): how often the own prompt is nearest of up to 100.
 
     What tells is a matcher trained on the captions of the training side. Its share for the real
     pictures stands beside, which is what can be reached, and chance, which is what says nothing.
     """
-    asked = subject.prompted
-    kept = [] if asked is None else distinct(asked.captions)
-    if asked is None or len(kept) < FEWEST:
+    rows, texts = subject.asked
+    kept = distinct(texts)
+    if len(kept) < FEWEST:
         why = f"it takes {FEWEST} different captions of held-out images"
         return Evaluation({}, dict.fromkeys(NAMES, why))
     try:
-        scorer = open_scorer(subject.held_out, subject.show)
+        scorer = open_caption_scorer(subject.held_out, subject.show)
     except MissingExtraError as error:
         return Evaluation({}, dict.fromkeys(NAMES, f"{error.what}: {error.fix}"))
     if scorer is None:
         return Evaluation({}, dict.fromkeys(NAMES, "there is no caption to learn from"))
     among = min(AMONG, len(kept))
     kept = kept[: len(kept) - len(kept) % among]
-    captions = [asked.captions[at] for at in kept]
-    real = subject.held_out.gather([asked.rows[at] for at in kept])
-    made, best = (hits(scorer, pixels, captions, among) for pixels in (asked.pixels[kept], real))
-    return Evaluation({"retrieved": _value(made, best, among, scorer)})
+    captions = [texts[at] for at in kept]
+    real = subject.held_out.gather([rows[at] for at in kept])
+    made, best = (hits(scorer, pixels, captions, among) for pixels in (subject.shown[kept], real))
+    return Evaluation({"r_precision": _value(made, best, among, scorer)})
 
 
 def distinct(captions: Sequence[str]) -> list[int]:
@@ -51,7 +51,9 @@ def distinct(captions: Sequence[str]) -> list[int]:
     return list(first.values())
 
 
-def hits(scorer: Scorer, pixels: Pixels, captions: Sequence[str], among: int) -> NDArray[np.bool_]:
+def hits(
+    scorer: CaptionScorer, pixels: Pixels, captions: Sequence[str], among: int
+) -> NDArray[np.bool_]:
     """Whether the caption of each image (n,) is the nearest of ``among``; n is a multiple of it."""
     found = []
     for at in range(0, len(captions), among):
@@ -61,7 +63,9 @@ def hits(scorer: Scorer, pixels: Pixels, captions: Sequence[str], among: int) ->
     return np.concatenate(found)
 
 
-def _value(ours: NDArray[np.bool_], real: NDArray[np.bool_], among: int, scorer: Scorer) -> Value:
+def _value(
+    ours: NDArray[np.bool_], real: NDArray[np.bool_], among: int, scorer: CaptionScorer
+) -> Value:
     note = f"nearest of {among} prompts to a matcher trained on captions; chance {1 / among:.1%}"
     value = estimated(proportion(ours), len(ours), UNIT, note)
     name = f"matcher {scorer.sha256[:12]}"

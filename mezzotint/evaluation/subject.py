@@ -33,12 +33,11 @@ class Made(NamedTuple):
     seconds: float
 
 
-class Prompted(NamedTuple):
-    """Pictures uint8 (n, H, W, C) for captions of held-out images at ``rows``."""
+class Asked(NamedTuple):
+    """Rows of held-out images that have captions, and these."""
 
     rows: list[int]
     captions: list[str]
-    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -125,19 +124,24 @@ class Subject:
         return Made(np.concatenate(parts), time.perf_counter() - started)
 
     @cached_property
-    def prompted(self) -> Prompted | None:
-        """Pictures of a family that reads prompts; None where no held-out image has a caption."""
+    def asked(self) -> Asked:
+        """Captions of held-out images, in random order; none where there are none."""
         captions = self.held_out.captions_of(range(len(self.held_out))) or ()
         drawn = drawn_rows(len(captions), self.samples or PROMPTED).tolist()
         rows = [row for row in drawn if (captions[row] or "").strip()]
-        texts, parts = [captions[row] or "" for row in rows], []
-        for at in range(0, len(rows), BATCH):
+        return Asked(rows, [captions[row] or "" for row in rows])
+
+    @cached_property
+    def shown(self) -> Pixels:
+        """Pictures uint8 (n, H, W, C) of a family that reads prompts, for the captions asked."""
+        texts, parts = self.asked.captions, []
+        for at in range(0, len(texts), BATCH):
             part = texts[at : at + BATCH]
             seeds = image_seeds(SEED + at, len(part))
             made = self.family.sample(seeds, prompt=part, **self.sampling)  # type: ignore[operator]
             parts.append(to_uint8(made))
             self.show.update(at + len(part), len(texts), note="pictures for prompts")
-        return Prompted(rows, texts, np.concatenate(parts)) if parts else None
+        return np.concatenate(parts)
 
     @cached_property
     def points(self) -> Features:

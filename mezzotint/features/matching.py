@@ -45,7 +45,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class CaptionScorer:
     """A matcher with its words.
 
     Attributes:
@@ -69,7 +69,7 @@ class Scorer:
         return np.asarray((images @ texts.T).numpy(), np.float32)
 
 
-def open_scorer(images: Images, show: Progress) -> Scorer | None:
+def open_caption_scorer(images: Images, show: Progress) -> CaptionScorer | None:
     """The scorer of a set of captioned images, from the cache or trained now.
 
     Args:
@@ -93,7 +93,7 @@ def open_scorer(images: Images, show: Progress) -> Scorer | None:
         network = _train(pairs, words, show)
         make_folder(file.parent)
         replace_bytes(file, save({k: v.contiguous() for k, v in network.state_dict().items()}))
-    return Scorer(network.eval(), words, pairs, file_digest(file))
+    return CaptionScorer(network.eval(), words, pairs, file_digest(file))
 
 
 def _pairs(images: Images) -> Pairs | None:

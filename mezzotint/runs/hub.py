@@ -13,7 +13,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 WANTED = ("*.json", "*/*.json", "*/merges.txt", "*/*.safetensors")
 UNWANTED = ("safety_checker/*", "*.fp32.safetensors", "*/openvino*", "*.non_ema.*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-FETCH = "mezzotint sample {name} --prompt TEXT --allow-network fetches it"
+FETCH = "check the path; of the hub, mezzotint sample {name} --allow-network fetches it"
 
 
 def is_hub_name(text: str) -> bool:
