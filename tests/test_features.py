@@ -1,5 +1,6 @@
 """Extractors: what they see, that they are what they say, and that nothing is computed twice."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import os
@@ -13,7 +14,7 @@ from PIL import Image
 
 import mezzotint as mz
 from mezzotint.errors import DataError, MissingExtraError, UsageError
-from mezzotint.features import judging, pretrained, table
+from mezzotint.features import judging, learning, pretrained, table
 from mezzotint.features.extractor import Extractor, classify, extract, levels, resized, rgb
 from mezzotint.features.table import EXTRACTORS, kept_features, open_extractor
 from mezzotint.nets.effnet_lite import EfficientNetLite0
@@ -36,8 +37,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "FEWEST", 30)
-    monkeypatch.setattr(judging, "EPOCHS", 1)
+    lesson = dataclasses.replace(judging.LESSON, fewest=30, epochs=1)
+    monkeypatch.setattr(judging, "LESSON", lesson)
 
 
 def held_out(images: mz.Images) -> np.ndarray:
@@ -83,7 +84,7 @@ def test_data_features_are_made_once_and_are_the_same_again(
     assert first.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     file.unlink()
     assert open_extractor("data", digits, SHOW).sha256 == first.sha256
-    monkeypatch.setattr(judging, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(learning, "_taught", lambda *_: pytest.fail("trained again"))
     again = open_extractor("data", digits.held_out, SHOW)
     pixels = held_out(digits)[:70]
     assert np.array_equal(extract(first, pixels, SHOW), extract(again, pixels, SHOW))

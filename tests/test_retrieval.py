@@ -12,7 +12,7 @@ from mezzotint.evaluation import retrieval
 from mezzotint.evaluation.retrieval import distinct, hits, retrieval_values
 from mezzotint.evaluation.subject import Subject
 from mezzotint.families.base import Family
-from mezzotint.features import matching
+from mezzotint.features import learning, matching
 from mezzotint.images import to_float
 from mezzotint.nets.matching import Matcher, contrastive_loss
 from mezzotint.progress import Silent
@@ -113,7 +113,7 @@ def test_right_pictures_are_found_and_others_by_chance(data):
 
 def test_what_was_learnt_is_kept(data, monkeypatch):
     first = matching.open_caption_scorer(data.held_out, Silent())
-    monkeypatch.setattr(matching, "_train", lambda *_: pytest.fail("learnt again"))
+    monkeypatch.setattr(learning, "_taught", lambda *_: pytest.fail("learnt again"))
     again = matching.open_caption_scorer(data, Silent())
     assert first.sha256 == again.sha256
     pictures = data.gather(range(4))

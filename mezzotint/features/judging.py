@@ -1,30 +1,25 @@
 """The ``data`` extractor: a small network trained on the training images themselves."""
 
 import hashlib
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images
-from mezzotint.errors import MezzotintError
 from mezzotint.features.extractor import Extractor, Pixels, levels, resized
+from mezzotint.features.learning import Lesson, learnt
 from mezzotint.nets.judge import GRID, Judge
 from mezzotint.progress import Progress
-from mezzotint.storage.files import file_digest, make_folder, replace_bytes
-from mezzotint.storage.weights import load_into, load_tensors
+from mezzotint.storage.files import file_digest
 
 VERSION = 1  # of the recipe below; a change of it makes other features
 LARGEST, TINY = 48, 12  # pixels a side
-BATCH, RATE, SEED = 128, 2e-3, 0
-FEWEST, MOST, EPOCHS = 150, 400, 12
+LESSON = Lesson(2e-3, 0.01, epochs=12, fewest=150, most=400, note="learning what to look at")
 NOISE = 0.5
 
 
@@ -64,12 +59,8 @@ def open_data_features(images: Images, show: Progress) -> Extractor:
     """
     task = _task(images)
     file = cache_home() / "features" / f"data-{_key(task)}.safetensors"
-    network = _cached(task, file)
-    if network is None:
-        network = _train(task, show)
-        make_folder(file.parent)
-        replace_bytes(file, save({k: v.contiguous() for k, v in network.state_dict().items()}))
-    return _extractor(network.eval(), task, file_digest(file))
+    network = learnt(file, task.network, task.loss, len(task.pixels), LESSON, show)
+    return _extractor(network, task, file_digest(file))
 
 
 def _extractor(network: Judge, task: _Task, digest: str) -> Extractor:
@@ -102,34 +93,3 @@ def _key(task: _Task) -> str:
     digest.update(task.pixels.tobytes())
     digest.update(b"" if task.labels is None else task.labels.tobytes())
     return digest.hexdigest()[:32]
-
-
-def _cached(task: _Task, file: Path) -> Judge | None:
-    """The network of a file, or None where there is none that can be used."""
-    if not file.is_file():
-        return None
-    network = task.network()
-    try:
-        load_into(network, load_tensors(file), file)
-    except MezzotintError:
-        return None  # a damaged cache is made anew
-    return network
-
-
-def _train(task: _Task, show: Progress) -> Judge:
-    """A fixed number of AdamW steps from a fixed seed; the global generator stays as it was."""
-    steps = min(max(FEWEST, math.ceil(EPOCHS * len(task.pixels) / BATCH)), MOST)
-    order = np.random.default_rng(SEED)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        network = task.network()
-        optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=steps)
-        for step in range(steps):
-            rows = order.integers(0, len(task.pixels), BATCH)
-            optimiser.zero_grad()
-            torch.autograd.backward(task.loss(network, np.sort(rows)))
-            optimiser.step()
-            schedule.step()
-            show.update(step + 1, steps, note="learning what to look at")
-    return network

@@ -1,33 +1,31 @@
 """Which caption belongs to which image: a small CLIP learnt from the training captions."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images
-from mezzotint.errors import MezzotintError
 from mezzotint.features.extractor import PART, Pixels, levels, resized
+from mezzotint.features.learning import Lesson, Rows, learnt
 from mezzotint.nets.matching import Matcher, contrastive_loss
 from mezzotint.progress import Progress
-from mezzotint.storage.files import file_digest, make_folder, replace_bytes
-from mezzotint.storage.weights import load_into, load_tensors
+from mezzotint.storage.files import file_digest
 from mezzotint.text import tokenizer
 from mezzotint.text.tokenizer import CaptionTokenizer
 
 VERSION = 1  # of the recipe below; a change of it makes another matcher
 LARGEST, SHIFT = 32, 2  # pixels a side, and that an image is moved by at the most
-BATCH, RATE, SEED = 128, 1e-3, 0
-FEWEST, MOST, EPOCHS = 200, 400, 20
+LESSON = Lesson(
+    1e-3, 0.1, epochs=20, fewest=200, most=400,
+    note="learning which caption belongs to which image",
+)  # fmt: skip
 FORGOTTEN = 0.1  # share of the pieces of a text that are hidden
 
 
@@ -88,12 +86,16 @@ def open_caption_scorer(images: Images, show: Progress) -> CaptionScorer | None:
         return None
     words = tokenizer.train(pairs.captions)
     file = cache_home() / "features" / f"matcher-{_key(pairs)}.safetensors"
-    network = _cached(pairs, words, file)
-    if network is None:
-        network = _train(pairs, words, show)
-        make_folder(file.parent)
-        replace_bytes(file, save({k: v.contiguous() for k, v in network.state_dict().items()}))
-    return CaptionScorer(network.eval(), words, pairs, file_digest(file))
+    numbers = torch.from_numpy(words.encode(pairs.captions))
+
+    def build() -> Matcher:
+        return Matcher(pairs.pixels.shape[3], words.end + 1, words.length)
+
+    def loss(network: Matcher, rows: Rows) -> Tensor:
+        return _loss(network, pairs, rows, numbers[rows])
+
+    network = learnt(file, build, loss, len(numbers), LESSON, show)
+    return CaptionScorer(network, words, pairs, file_digest(file))
 
 
 def _pairs(images: Images) -> Pairs | None:
@@ -115,43 +117,7 @@ def _key(pairs: Pairs) -> str:
     return digest.hexdigest()[:32]
 
 
-def _network(pairs: Pairs, words: CaptionTokenizer) -> Matcher:
-    return Matcher(pairs.pixels.shape[3], words.end + 1, words.length)
-
-
-def _cached(pairs: Pairs, words: CaptionTokenizer, file: Path) -> Matcher | None:
-    """The network of a file, or None where there is none that can be used."""
-    if not file.is_file():
-        return None
-    network = _network(pairs, words)
-    try:
-        load_into(network, load_tensors(file), file)
-    except MezzotintError:
-        return None  # a damaged cache is made anew
-    return network
-
-
-def _train(pairs: Pairs, words: CaptionTokenizer, show: Progress) -> Matcher:
-    """A fixed number of AdamW steps from a fixed seed; the global generator stays as it was."""
-    steps = min(max(FEWEST, math.ceil(EPOCHS * len(pairs.captions) / BATCH)), MOST)
-    numbers = torch.from_numpy(words.encode(pairs.captions))
-    order = np.random.default_rng(SEED)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        network = _network(pairs, words)
-        optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2 * RATE, total_steps=steps)
-        for step in range(steps):
-            rows = np.sort(order.integers(0, len(numbers), BATCH))
-            optimiser.zero_grad()
-            torch.autograd.backward(_loss(network, pairs, rows, numbers[rows]))
-            optimiser.step()
-            schedule.step()
-            show.update(step + 1, steps, note="learning which caption belongs to which image")
-    return network
-
-
-def _loss(network: Matcher, pairs: Pairs, rows: NDArray[np.int64], numbers: Tensor) -> Tensor:
+def _loss(network: Matcher, pairs: Pairs, rows: Rows, numbers: Tensor) -> Tensor:
     same = (numbers[:, None] == numbers[None]).all(2)
     images = network.images(_moved(pairs.images(pairs.pixels[rows])))
     texts = network.texts(_forgetful(numbers, network.end))
