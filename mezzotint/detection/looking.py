@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint.detection.bands import band_features
 from mezzotint.families.base import Family, to_unit
 from mezzotint.features.extractor import Pixels
 from mezzotint.images import to_float
@@ -56,6 +57,11 @@ class Look:
         """The model's version, in [-1, 1]."""
         rebuilt: Tensor = self._model.reconstruct(self.images).cpu()
         return rebuilt
+
+    @cached_property
+    def bands(self) -> Tensor:
+        """Brightness and energy of detail at each place."""
+        return band_features(self.clean)
 
     @cached_property
     def stages(self) -> list[Tensor]:

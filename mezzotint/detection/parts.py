@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mezzotint.detection.bands import band_features
 from mezzotint.detection.density import (
     fit_gaussian,
     mahalanobis,
@@ -111,7 +110,7 @@ def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Callable[[Look
 
 
 def _texture(ground: Ground) -> Callable[[Look], Tensor]:
-    return _places(ground, lambda look: band_features(look.clean))
+    return _places(ground, lambda look: look.bands)
 
 
 def texture_part(ground: Ground) -> Rate:
