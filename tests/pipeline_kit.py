@@ -7,6 +7,9 @@ from typing import Any
 import diffusers
 import torch
 from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -159,3 +162,28 @@ def saved(layout: str, folder: Path) -> Path:
     if layout.endswith("-old"):
         old_index(place)
     return place
+
+
+def sentence_encoder(folder: Path, captions: list[str], seed: int = 0) -> Path:
+    """A folder as sentence encoders have it: BERT, its words, and files that no one here reads."""
+    torch.manual_seed(seed)
+    words = sorted({word for text in captions for word in text.split()})
+    folder.mkdir(parents=True)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    rules = BertTokenizer(vocab={word: at for at, word in enumerate(vocabulary)})
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=24,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+    )
+    network = BertModel(config)
+    shaken(network)
+    network.save_pretrained(folder, safe_serialization=True)
+    rules.save_pretrained(folder)
+    (folder / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
+    (folder / "train_script.py").write_text("raise SystemExit('this was run')")
+    return folder

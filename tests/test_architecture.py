@@ -48,7 +48,7 @@ TABLE = {
         open=True,
     ),
     "text": Group(1.0, "text text.*", open=True),
-    "weights": Group(1.0, "storage.weights"),
+    "weights": Group(1.0, "storage.weights storage.scanning", open=True),
     "optimisation": Group(
         1.0,
         "training training.recipe training.muon training.optimisers training.schedules"
@@ -65,7 +65,9 @@ TABLE = {
         " families.groups families.contending families.inverting families.kl_coding"
         " families.teaching",
     ),
-    "shared texts": Group(2.15, "families.prompting families.piping families.fitting", open=True),
+    "shared texts": Group(
+        2.15, "families.prompting families.piping families.fitting families.reading", open=True
+    ),
     "shared walks": Group(
         2.15,
         "families.guiding families.objectives families.walking families.making",

@@ -31,6 +31,7 @@ from mezzotint.families.piping import (
     with_extras,
 )
 from mezzotint.families.prompting import Prompt, wanted_prompts
+from mezzotint.nets.quiet import quietly
 from mezzotint.seeds import ImageNoise
 
 
@@ -85,7 +86,8 @@ class Pretrained(Family):
 
     def save_pretrained(self, folder: Any) -> None:
         """Write the pipeline as diffusers does, in safetensors."""
-        self.pipeline.save_pretrained(folder, safe_serialization=True)
+        with quietly():
+            self.pipeline.save_pretrained(folder, safe_serialization=True)
 
     @torch.inference_mode()
     def sample(

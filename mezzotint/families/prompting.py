@@ -10,9 +10,10 @@ from mezzotint.errors import ConfigError, UsageError
 from mezzotint.families.diffusing import DiffusionConfig, require_solver
 from mezzotint.families.kl_coding import PRESETS as KL_PRESETS
 from mezzotint.families.kl_coding import KLVAEConfig
+from mezzotint.families.reading import Reader, open_reader
 from mezzotint.seeds import ImageNoise
 from mezzotint.text.pairs import Merge
-from mezzotint.text.tokenizer import LENGTH, SHORTEST
+from mezzotint.text.tokenizer import LENGTH, SHORTEST, CaptionTokenizer
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"optimizer": "muon", "lr": 5e-3, "decay": "linear", "batch": 32, "jitter": 0.0},
@@ -38,8 +39,12 @@ class TextToImageConfig:
     prompts: tuple[str, ...] = option((), "captions to draw from where none is given")
     widths: tuple[int, ...] = option((64, 128), "channels of each level of the U-Net", 8, 4096)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
-    text_width: int = option(64, "channels of the text encoder", low=8, high=4096)
-    text_layers: int = option(2, "layers of the text encoder", low=1, high=48)
+    text_encoder: str = option(
+        "", "a folder whose text encoder is used as it is: a pipeline or a sentence encoder"
+    )
+    text_hash: str = option("", "SHA-256 of its weights; read off the folder")
+    text_width: int = option(64, "channels of the text that the U-Net sees", low=8, high=4096)
+    text_layers: int = option(2, "layers of a text encoder that learns", low=1, high=48)
     caption_dropout: float = option(0.1, "share of captions hidden in training", low=0, high=1)
     process: Literal["linear", "cosine"] = option("cosine", "table of betas")
     prediction: Literal["eps", "v"] = option("v", "what the network predicts")
@@ -112,6 +117,18 @@ def pairs_of(config: TextToImageConfig) -> tuple[Merge, ...]:
     if any(len(pair) != 2 for pair in pairs):
         raise ConfigError("a pair of pieces is not two words", "merges", "leave the option out")
     return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def words_of(config: TextToImageConfig) -> tuple[CaptionTokenizer | Reader, Reader | None]:
+    """What makes numbers of texts, and what reads them where that is not learnt.
+
+    Raises:
+        MezzotintError: as :func:`mezzotint.families.reading.open_reader`.
+    """
+    if not config.text_encoder:
+        return CaptionTokenizer(pairs_of(config), config.length), None
+    reader = open_reader(config.text_encoder, config.length, config.text_hash)
+    return reader, reader
 
 
 def prior_config(config: TextToImageConfig, grid: tuple[int, int, int]) -> DiffusionConfig:

@@ -28,16 +28,15 @@ from mezzotint.families.prompting import (
     Prompt,
     TextToImageConfig,
     coder_config,
-    pairs_of,
     prior_config,
     wanted_prompts,
+    words_of,
 )
 from mezzotint.families.walking import Looking, looking
 from mezzotint.nets.text_unet import TextUNet
 from mezzotint.noise import Levels
 from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Denoised
-from mezzotint.text.tokenizer import CaptionTokenizer
 
 MOST_PREVIEW_STEPS = 50
 MOST_MEASURED = 1000
@@ -66,13 +65,13 @@ class TextToImage(Family):
     def __init__(self, config: TextToImageConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         own = self.config
-        self.tokenizer = CaptionTokenizer(pairs_of(own), own.length)
+        self.tokenizer, reader = words_of(own)
         self.coder = KLVAE(coder_config(own)).requires_grad_(False)
         channels, *grid = self.coder.latent_shape
         empty = self.tokenizer.encode([""])[0].tolist()
-        text = (own.text_width, own.text_layers)
+        text = (own.text_width, own.text_layers, reader)
         network = TextUNet(channels, grid, empty, own.widths, own.blocks, *text)
-        told = Told(len(self.tokenizer.vocabulary), 0, self.coder.latent_shape)
+        told = Told(own.kinds, 0, self.coder.latent_shape)
         self.prior = Diffusion(prior_config(own, self.coder.latent_shape), network, told)
         self.register_buffer("standard", torch.tensor(0.0))
 
@@ -125,8 +124,17 @@ class TextToImage(Family):
         return {"latents": self.latents(images)}
 
     def known_of_captions(self, captions: Sequence[str | None]) -> dict[str, Tensor]:
-        """What a loss needs of captions: (N, length) numbers, -1 where there is none."""
-        return {"words": self.tokens(captions, len(captions))}
+        """What a loss needs of captions: rows of -1 where there is none.
+
+        (N, length) numbers for a text encoder that learns, (N, length, width) vectors of one that
+        does not.
+        """
+        tokens = self.tokens(captions, len(captions))
+        if not self.config.text_encoder:
+            return {"words": tokens}
+        bare = (tokens < 0).all(1)[:, None, None]
+        network: Any = self.prior.network
+        return {"words": network.words(tokens).masked_fill(bare, -1)}
 
     @torch.no_grad()
     def latents(self, images: Tensor) -> Tensor:

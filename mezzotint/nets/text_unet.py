@@ -4,7 +4,7 @@ Together they stand where a network with labels stands: a row of token numbers i
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,19 @@ from mezzotint.nets.diffusers_vae import norm_groups
 
 HEAD, TEXT_HEAD = 32, 16  # channels; narrower ones cost a CPU more time for the same products
 MOST_HEADS = 8
+
+
+class Reads(Protocol):
+    """A text encoder that stays as it is and is no part of the model."""
+
+    @property
+    def width(self) -> int:
+        """Channels of a vector."""
+        ...
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """Vectors (N, length, width) of numbers (N, length)."""
+        ...
 
 
 class TextUNet(nn.Module):
@@ -27,9 +40,12 @@ class TextUNet(nn.Module):
         blocks: residual blocks a level.
         text_width: channels of the text.
         text_layers: of the text encoder.
+        reader: reads in place of a text encoder that learns; a learnt projection brings its vectors
+            to ``text_width``.
 
-    Shapes: noisy (N, channels, h, w), time (N,), told (N, length) int64 token numbers with -1 for
-    the empty text, (N, length, text_width) vectors of :meth:`words`, or None -> as noisy.
+    Shapes: noisy (N, channels, h, w), time (N,), told (N, length) int64 token numbers,
+    (N, length, text_width or the reader's) vectors of :meth:`words`, either with rows of -1 for the
+    empty text, or None -> as noisy.
 
     Raises:
         MissingExtraError: ``transformers`` is not installed.
@@ -46,21 +62,36 @@ class TextUNet(nn.Module):
         blocks: int = 1,
         text_width: int = 64,
         text_layers: int = 2,
+        reader: Reads | None = None,
     ) -> None:
         super().__init__()
-        self.text: Any = _text_encoder(empty, text_width, text_layers)
-        self.unet: Any = _unet(channels, size, widths, blocks, text_width)
+        self.reader = reader
+        self.text: Any = None
+        if reader is None:
+            self.text = _text_encoder(empty, text_width, text_layers)
+        projected = None if reader is None else reader.width
+        self.unet: Any = _unet(channels, size, widths, blocks, text_width, projected)
         self.register_buffer("empty", torch.tensor(list(empty)), persistent=False)
 
     def words(self, tokens: Tensor) -> Tensor:
-        """The text encoder's vectors (N, length, text_width)."""
-        found: Tensor = self.text(torch.where(tokens < 0, self.empty, tokens))[0]
+        """The text encoder's vectors (N, length, its width)."""
+        numbers = torch.where(tokens < 0, self.empty, tokens)
+        if self.reader is not None:
+            return self.reader.vectors(numbers)
+        found: Tensor = self.text(numbers)[0]
         return found
+
+    def _complete(self, words: Tensor) -> Tensor:
+        """Vectors of the empty text in rows of -1, which only vectors known beforehand have."""
+        if self.reader is None:
+            return words
+        hidden = (words == -1).flatten(1).all(1)
+        return torch.where(hidden[:, None, None], self.words(self.empty[None]), words)
 
     def forward(self, noisy: Tensor, time: Tensor, told: Tensor | None = None) -> Tensor:
         """What the U-Net predicts for each latent."""
         rows = self.empty.expand(len(noisy), -1) if told is None else told
-        words = rows if rows.is_floating_point() else self.words(rows)
+        words = self._complete(rows) if rows.is_floating_point() else self.words(rows)
         found: Tensor = self.unet(noisy, time, words.to(noisy.dtype), return_dict=False)[0]
         return found
 
@@ -88,7 +119,12 @@ def _text_encoder(empty: Sequence[int], width: int, layers: int) -> Any:
 
 
 def _unet(
-    channels: int, size: Sequence[int], widths: Sequence[int], blocks: int, text_width: int
+    channels: int,
+    size: Sequence[int],
+    widths: Sequence[int],
+    blocks: int,
+    text_width: int,
+    projected: int | None,
 ) -> Any:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
@@ -103,6 +139,8 @@ def _unet(
         block_out_channels=tuple(widths),
         layers_per_block=blocks,
         cross_attention_dim=text_width,
+        encoder_hid_dim=projected,
+        encoder_hid_dim_type="text_proj" if projected else None,
         attention_head_dim=tuple(heads(width, HEAD) for width in widths),
         norm_num_groups=norm_groups(widths),
     )

@@ -9,6 +9,7 @@ from mezzotint.errors import DataError, MissingExtraError
 from mezzotint.families.fitting import SPARE, free_bytes, weight_bytes
 from mezzotint.families.piping import OWN, PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
+from mezzotint.nets.quiet import quietly
 from mezzotint.runs.hub import origin
 from mezzotint.runs.safe_pipelines import PARTS, SAME, Parts, look_through, pipeline_class
 
@@ -47,28 +48,40 @@ def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
     parts = look_through(folder)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if place == "cpu" else torch.float16
+    opened = _opened(parts, dtype)
+    weights = weight_bytes(one for one in opened.values() if isinstance(one, torch.nn.Module))
+    if place != "cpu" and device is None and weights * SPARE > free_bytes(torch.device(place)):
+        place = "cpu"  # to wait there until it is offloaded
+    with quietly():
+        pipeline, variants = _joined(parts, opened)
+    found = Pretrained(_config(pipeline, parts.pipeline), pipeline.to(place), variants).eval()
+    found.source = origin(folder)
+    return found
+
+
+def _opened(parts: Parts, dtype: torch.dtype) -> dict[str, Any]:
     try:
-        opened = {name: _part(parts, name, dtype) for name in parts.classes}
+        with quietly():
+            return {name: _part(parts, name, dtype) for name in parts.classes}
     except ImportError as error:
         raise MissingExtraError("transformers", "text") from error
     except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
         what = f"this pipeline cannot be opened: {_line(error)}"
-        raise DataError(what, str(folder), "use another copy of it") from error
+        raise DataError(what, str(parts.folder), "use another copy of it") from error
+
+
+def _joined(parts: Parts, opened: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A pipeline of opened parts, and what makes its variants."""
     import diffusers
 
-    weights = weight_bytes(one for one in opened.values() if isinstance(one, torch.nn.Module))
-    if place != "cpu" and device is None and weights * SPARE > free_bytes(torch.device(place)):
-        place = "cpu"  # to wait there until it is offloaded
     switches = {name: parts.settings[name] for name in READ_SETTINGS if name in parts.settings}
     plain = PLAIN.get(parts.pipeline, {})
-    pipeline = getattr(diffusers, parts.pipeline)(**opened, **plain, **switches).to(place)
+    pipeline = getattr(diffusers, parts.pipeline)(**opened, **plain, **switches)
     variants = {
         name: _variant(getattr(diffusers, kind), parts.pipeline)
         for name, kind in VARIANTS[parts.pipeline].items()
     }
-    found = Pretrained(_config(pipeline, parts.pipeline), pipeline, variants).eval()
-    found.source = origin(folder)
-    return found
+    return pipeline, variants
 
 
 def _part(parts: Parts, name: str, dtype: torch.dtype) -> Any:

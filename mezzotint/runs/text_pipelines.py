@@ -9,7 +9,9 @@ from mezzotint.errors import ConfigError, MissingExtraError
 from mezzotint.families.diffusing import DiffusionConfig
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.kl_vae import KLVAE
+from mezzotint.families.reading import Reader
 from mezzotint.families.text_to_image import TextToImage
+from mezzotint.nets.quiet import quietly
 from mezzotint.runs.pipelines import require_multiple, write_whole
 from mezzotint.runs.schedulers import WRITERS, nearest_solver, scheduler_of
 from mezzotint.text.tokenizer import CaptionTokenizer
@@ -49,7 +51,7 @@ def write_text(model: TextToImage, folder: Path, solver: str | None = None) -> N
 def write_text_pipeline(
     coder: KLVAE,
     prior: Diffusion,
-    tokenizer: CaptionTokenizer,
+    tokenizer: CaptionTokenizer | Reader,
     folder: Path,
     config: DiffusionConfig | None = None,
 ) -> None:
@@ -58,7 +60,7 @@ def write_text_pipeline(
     Args:
         coder: the autoencoder; its measured scale goes into its configuration.
         prior: a diffusion model of its scaled latents whose network is a :class:`TextUNet`.
-        tokenizer: of the captions.
+        tokenizer: of the captions; or the reader that the network has.
         folder: to be made; it must not exist.
         config: how the pipeline samples; None: as the diffusion model does.
 
@@ -71,11 +73,13 @@ def write_text_pipeline(
     scheduler = _scheduler(config or prior.config)
 
     def save(building: Path) -> None:
-        place = building / "tokenizer"
-        tokenizer.save(place)
-        _pipeline(coder, prior.network, place, scheduler).save_pretrained(building)
-        shutil.rmtree(place)  # what other versions of transformers would write is not CLIP's format
-        tokenizer.save(place)
+        words = building / "tokenizer"
+        told = _opened(tokenizer, words)
+        with quietly():
+            _pipeline(coder, prior.network, told, scheduler).save_pretrained(building)
+        if isinstance(tokenizer, CaptionTokenizer):
+            shutil.rmtree(words)  # what other versions of transformers write is not CLIP's format
+            tokenizer.save(words)
 
     height, width = coder.config.size
     write_whole(folder, save, CARD.format(height=height, width=width))
@@ -96,17 +100,25 @@ def _scheduler(config: DiffusionConfig) -> Any:
     return getattr(diffusers, found.name)(**{**found.arguments, "steps_offset": 1})
 
 
-def _pipeline(coder: KLVAE, network: Any, tokenizer: Path, scheduler: Any) -> Any:
+def _opened(tokenizer: CaptionTokenizer | Reader, place: Path) -> Any:
+    """A tokenizer as a class of transformers; ours is written and opened."""
+    if isinstance(tokenizer, Reader):
+        return tokenizer.rules
     try:
         from transformers import CLIPTokenizer
     except ImportError as error:
         raise MissingExtraError("transformers", "text") from error
+    tokenizer.save(place)
+    return CLIPTokenizer.from_pretrained(place)
+
+
+def _pipeline(coder: KLVAE, network: Any, tokenizer: Any, scheduler: Any) -> Any:
     import diffusers
 
     return diffusers.StableDiffusionPipeline(
         vae=coder.published(),
-        text_encoder=network.text,
-        tokenizer=CLIPTokenizer.from_pretrained(tokenizer),
+        text_encoder=network.reader.network if network.reader else network.text,
+        tokenizer=tokenizer,
         unet=network.unet,
         scheduler=scheduler,
         safety_checker=None,

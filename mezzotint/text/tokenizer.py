@@ -115,20 +115,34 @@ def train(
         DataError: there is no caption.
         MissingExtraError: ``tokenizers`` is not installed.
     """
-    texts = [text for text in captions if text and text.strip()]
-    if not texts:
-        what = "there is no caption to learn words from"
-        raise DataError(what, "captions", "give images with captions; see docs/data.md")
+    texts = require_texts(captions)
     from_bytes = _rules(vocabulary_of(()), ())
     words = Counter(word for text in texts for word in _words(from_bytes, text))
     pairs = tuple(learn(words, merges))
     return CaptionTokenizer(pairs, length or fitting_length(pairs, texts))
 
 
+def require_texts(captions: Iterable[str | None]) -> list[str]:
+    """The captions that say something.
+
+    Raises:
+        DataError: there is none.
+    """
+    texts = [text for text in captions if text and text.strip()]
+    if not texts:
+        what = "there is no caption to learn words from"
+        raise DataError(what, "captions", "give images with captions; see docs/data.md")
+    return texts
+
+
 def fitting_length(merges: Sequence[Merge], texts: Sequence[str]) -> int:
     """Numbers that the longest text needs, in steps of 8, CLIP's 77 at the most."""
     rules = _rules(vocabulary_of(merges), merges)
-    longest = max(len(one.ids) for one in rules.encode_batch(list(texts)))
+    return stepped(max(len(one.ids) for one in rules.encode_batch(list(texts))))
+
+
+def stepped(longest: int) -> int:
+    """Room for texts of at most so many pieces: in steps of 8, CLIP's 77 at the most."""
     return min(LENGTH, max(SHORTEST, -(-longest // STEP) * STEP))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from mezzotint.storage.files import make_folder, storing
 from mezzotint.training.recipe import Recipe
 
 PART = 256
+DTYPES: dict[bool, Any] = {True: np.dtype(np.float32), False: np.dtype(np.int64)}
 Rows = NDArray[np.float32] | NDArray[np.int64]
-Watch = Callable[[int, int], None]
+Look = Callable[[range], Mapping[str, Tensor]]
 
 
 def known_rows(
@@ -34,7 +36,7 @@ def known_rows(
         family: on the device where it computes.
         train: images and captions.
         recipe: images that it moves or mirrors have to be looked at anew at each step.
-        folder: of the run; what comes of images is kept in ``cache/`` and found again.
+        folder: of the run; the rows are kept in ``cache/`` and found again.
         show: where progress goes.
 
     Raises:
@@ -42,65 +44,80 @@ def known_rows(
     """
     if not isinstance(family, Caches):
         return {}
-    found = _of_captions(family, train)
+    captions = train.captions_of(range(len(train))) or (None,) * len(train)
+
+    def read(rows: range) -> Mapping[str, Tensor]:
+        show.update(0, 1, f"reading caption {rows.stop:,} of {len(train):,}")
+        return family.known_of_captions(captions[rows.start : rows.stop])
+
+    def look(rows: range) -> Mapping[str, Tensor]:
+        show.update(0, 1, f"looking at image {rows.stop:,} of {len(train):,}")
+        return family.known_of_images(to_float(train.gather(rows)).to(family.device))
+
+    place, made_of = folder.path / "cache", _digest(family, train)
+    found = _kept(place / f"captions-{_name(made_of)}", len(train), read)
     if recipe.flip or recipe.jitter:
         return found
-
-    def watch(done: int, total: int) -> None:
-        show.update(0, 1, f"looking at image {done:,} of {total:,}")
-
-    return {**found, **_of_images(family, train, folder, watch)}
+    _add_weights(made_of, family)
+    return {**found, **_kept(place / f"images-{_name(made_of)}", len(train), look)}
 
 
-def _of_captions(family: Caches, train: Images) -> dict[str, Rows]:
-    captions = train.captions_of(range(len(train))) or (None,) * len(train)
-    return {name: rows.cpu().numpy() for name, rows in family.known_of_captions(captions).items()}
-
-
-def _of_images(family: Family, train: Images, folder: RunFolder, watch: Watch) -> dict[str, Rows]:
-    place = folder.path / "cache" / _digest(family, train)
-    if not place.is_dir():
-        _write(family, train, place, watch)
-    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(place.glob("*.npy"))}
-
-
-def _digest(family: Family, train: Images) -> str:
-    """Of all that a cache is made of: the images, their order, and the weights that stay."""
+def _digest(family: Family, train: Images) -> Any:
+    """Of the options, the images and captions, and their order."""
     settings = json.dumps(to_dict(family.config), sort_keys=True)
     digest = hashlib.sha256(f"{train.fingerprint} {family.kind} {settings}".encode())
     digest.update(np.ascontiguousarray(train.rows).tobytes())
+    return digest
+
+
+def _add_weights(digest: Any, family: Family) -> None:
+    """Let a digest be of the weights that stay, too."""
     kept = {id(tensor) for tensor in family.parameters() if tensor.requires_grad}
     for name, tensor in family.state_dict(keep_vars=True).items():
         if id(tensor) not in kept:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
-def _write(family: Family, train: Images, place: Path, watch: Watch) -> None:
+def _name(digest: Any) -> str:
+    return str(digest.hexdigest())[:16]
+
+
+def _kept(place: Path, count: int, look: Look) -> dict[str, Rows]:
+    """The rows of a folder, which is made if it is not there."""
+    if not place.is_dir():
+        _write(place, count, look)
+    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(place.glob("*.npy"))}
+
+
+def _write(place: Path, count: int, look: Look) -> None:
     """A folder that appears whole, by a rename."""
     building = place.with_name(f".{place.name}.tmp")
     make_folder(building)
     files: dict[str, np.memmap] = {}
     with storing(place):
-        for start, rows in _parts(family, train, watch):
-            for name, part in rows.items():
-                if name not in files:
-                    shape = (len(train), *part.shape[1:])
-                    files[name] = np.lib.format.open_memmap(
-                        building / f"{name}.npy", "w+", np.float32, shape
-                    )
-                files[name][start : start + len(part)] = part.float().cpu().numpy()
+        for rows, name, part in _parts(count, look):
+            if name not in files:
+                files[name] = _empty(building / f"{name}.npy", count, part)
+            files[name][rows.start : rows.stop] = _plain(part)
         for file in files.values():
             file.flush()
         building.rename(place)
 
 
+def _empty(path: Path, count: int, part: Tensor) -> "np.memmap[Any, Any]":
+    """A file of zeros for so many rows like those of a part."""
+    kind, shape = DTYPES[part.is_floating_point()], (count, *part.shape[1:])
+    return np.lib.format.open_memmap(path, "w+", kind, shape)
+
+
+def _plain(part: Tensor) -> Rows:
+    found: Rows = (part.float() if part.is_floating_point() else part).cpu().numpy()
+    return found
+
+
 @torch.inference_mode()
-def _parts(
-    family: Family, train: Images, watch: Watch
-) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
-    assert isinstance(family, Caches)  # noqa: S101 - asked for by the caller
-    for start in range(0, len(train), PART):
-        rows = range(start, min(start + PART, len(train)))
-        yield start, family.known_of_images(to_float(train.gather(rows)).to(family.device))
-        watch(rows.stop, len(train))
+def _parts(count: int, look: Look) -> Iterator[tuple[range, str, Tensor]]:
+    for start in range(0, count, PART):
+        rows = range(start, min(start + PART, count))
+        for name, part in look(rows).items():
+            yield rows, name, part

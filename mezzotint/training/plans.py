@@ -18,6 +18,7 @@ from mezzotint.families import family_class
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Perceives
 from mezzotint.families.groups import groups_for
+from mezzotint.families.reading import fitting_length, weights_hash
 from mezzotint.features.pretrained import open_eyes
 from mezzotint.text import tokenizer
 from mezzotint.text.tokenizer import CaptionTokenizer
@@ -77,7 +78,8 @@ class Plan:
         import torch
 
         fields = field_names(self.kind.config_class)
-        measured = {name: look(data) for name, look in MEASURED.items() if name in fields}
+        known = {name: look for name, look in MEASURED.items() if name in fields}
+        measured = {name: look(data, self.model) for name, look in known.items()}
         config: Any = from_dict(self.kind.config_class, {**measured, **self.model}, self.kind.kind)
         if "groups" in fields and "groups" not in self.model:
             count = groups_for(len(data.train), len(config.classes))
@@ -134,16 +136,32 @@ def some_captions(data: Images) -> tuple[str, ...]:
     return tuple(order[:MOST_PROMPTS])
 
 
-MEASURED: dict[str, Callable[[Images], Any]] = {
-    "size": lambda data: data.size,
-    "channels": lambda data: data.channels,
-    "classes": lambda data: data.classes,
-    "data_std": pixel_std,
-    "merges": lambda data: tuple(" ".join(pair) for pair in _words(data).merges),
-    "length": lambda data: _words(data).length,
-    "prompts": some_captions,
+def _merges(data: Images, given: Mapping[str, Any]) -> tuple[str, ...]:
+    own = not given.get("text_encoder")
+    return tuple(" ".join(pair) for pair in _words(data).merges) if own else ()
+
+
+def _length(data: Images, given: Mapping[str, Any]) -> int:
+    folder = given.get("text_encoder")
+    return fitting_length(folder, _captions(data)) if folder else _words(data).length
+
+
+def _text_hash(data: Images, given: Mapping[str, Any]) -> str:
+    folder = given.get("text_encoder")
+    return weights_hash(folder) if folder else ""
+
+
+MEASURED: dict[str, Callable[[Images, Mapping[str, Any]], Any]] = {
+    "size": lambda data, given: data.size,
+    "channels": lambda data, given: data.channels,
+    "classes": lambda data, given: data.classes,
+    "data_std": lambda data, given: pixel_std(data),
+    "merges": _merges,
+    "length": _length,
+    "prompts": lambda data, given: some_captions(data),
+    "text_hash": _text_hash,
 }
-"""Options of models that are read off the data."""
+"""Options of models that are read off the data and the options given."""
 
 
 def make_plan(family: str | Family, preset: str | None, options: Mapping[str, Any]) -> Plan:
