@@ -59,7 +59,7 @@ def ours(count: int, batch: int) -> Measure:
 
     def measure(turn: int) -> Figure:
         network, out = model(), home / str(next(names))
-        options = {"optimizer": "adamw", "lr": 1e-4, "weight_decay": 1e-6, "clip": 1.0}
+        options = {"optimizer": "adamw", "lr": 1e-4, "weight_decay": 1e-6, "max_grad_norm": 1.0}
 
         def train() -> Facts:
             mz.train(network, data, out=out, images=count, batch=batch, previews=0, **options)

@@ -36,7 +36,7 @@ Stepper = Callable[[int], None]
 def trainer(model: mz.Diffusion, batch: int, **options: object) -> Stepper:
     """Our loop: a function that takes so many steps."""
     data = fashion(IMAGES, held_out=256, size=32)
-    recipe = Recipe(images=10**9, batch=batch, optimizer="adamw", clip=1.0, **options)
+    recipe = Recipe(images=10**9, batch=batch, optimizer="adamw", max_grad_norm=1.0, **options)
     loop = Trainer(model, Feed(data.train, batch), recipe)
     records = loop.records()
 

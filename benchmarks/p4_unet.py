@@ -55,7 +55,7 @@ def ours(count: int, batch: int) -> Measure:
     """mezzotint.train with our U-Net."""
     data, home = fashion(count, held_out=32, size=32), Path(tempfile.mkdtemp())
     names, facts = itertools.count(), size_of(mz.Diffusion(**OURS).network)
-    options = {"optimizer": "adam", "lr": 1e-4, "clip": 1.0}
+    options = {"optimizer": "adam", "lr": 1e-4, "max_grad_norm": 1.0}
 
     def measure(turn: int) -> Figure:
         out = home / str(next(names))

@@ -54,7 +54,13 @@ def ours(count: int, batch: int) -> Measure:
 
     def measure(turn: int) -> Figure:
         network, out = model(data), home / str(next(names))
-        options = {"optimizer": "adamw", "lr": 1e-4, "clip": 1.0, "jitter": 0.0, "previews": 0}
+        options = {
+            "optimizer": "adamw",
+            "lr": 1e-4,
+            "max_grad_norm": 1.0,
+            "jitter": 0.0,
+            "previews": 0,
+        }
 
         def train() -> Facts:
             mz.train(network, data, out=out, images=count, batch=batch, **options)

@@ -28,6 +28,7 @@ from mezzotint.config import (
     validate,
 )
 from mezzotint.errors import ConfigError, UsageError
+from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.autoencoder import AutoencoderConfig
 from mezzotint.families.vae import VAEConfig
 from mezzotint.training.recipe import Recipe
@@ -271,9 +272,10 @@ def test_options_are_dealt_to_the_class_that_has_them() -> None:
     assert caught.value.fix == "did you mean 'latent'?"
 
 
-def test_no_option_belongs_to_model_and_training() -> None:
-    for kind in (VAEConfig, AutoencoderConfig):
-        assert not set(field_names(kind)) & set(field_names(Recipe))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_option_belongs_to_model_and_training(family: str) -> None:
+    own = field_names(family_class(family).config_class)
+    assert not set(own) & set(field_names(Recipe))
 
 
 @given(st.text() | st.integers() | st.binary() | st.lists(st.text()))

@@ -45,7 +45,10 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
 ADAM = {"optimizer": "adam", "lr": 0.002, "decay": "cosine"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "denoising": ("autoencoder", {**ADAM, "corruption": "gaussian,patches", "noise": 0.3}),
-    "vae": ("vae", {**ADAM, "optimizer": "adamw", "beta_warmup": 0.5, "clip": 1, "flip": True}),
+    "vae": (
+        "vae",
+        {**ADAM, "optimizer": "adamw", "beta_warmup": 0.5, "max_grad_norm": 1, "flip": True},
+    ),
     "micro": ("autoencoder", {**ADAM, "micro_batch": 12, "loss": "l1", "ema": 0.1}),
     "muon": ("vae", {"optimizer": "muon", "lr": 0.01, "likelihood": "bernoulli"}),
 }

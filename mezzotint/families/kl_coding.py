@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
 LARGEST_WEIGHT = 1e4
 GROWTH = (1, 2, 4, 8)  # of the channels, level by level
-_COMMON = {"lr": 1e-3, "batch": 32, "decay": "linear", "clip": 1.0}
+_COMMON = {"lr": 1e-3, "batch": 32, "decay": "linear", "max_grad_norm": 1.0}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _COMMON,
     "plain": _COMMON | {"adversarial": 0.0},

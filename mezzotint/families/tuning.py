@@ -31,7 +31,13 @@ LOW_RANK, UNET = "lora_", "base.unet."
 WEIGHTS = "pytorch_lora_weights.safetensors"
 MOST_EXAMPLES, PART = 256, 16
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"optimizer": "adamw", "lr": 1e-4, "batch": 4, "decay": "cosine", "clip": 1.0},
+    "default": {
+        "optimizer": "adamw",
+        "lr": 1e-4,
+        "batch": 4,
+        "decay": "cosine",
+        "max_grad_norm": 1.0,
+    },
 }
 
 

@@ -152,8 +152,8 @@ class Trainer:
         self._require_sound(losses["loss"], seen, seat.player.ceiling)
         if len(self.seats) > 1:
             losses = {**losses, "gradient": gradient_norm(seat.optimiser)}
-        if self.recipe.clip > 0:
-            self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.clip)
+        if self.recipe.max_grad_norm > 0:
+            self.accelerator.clip_grad_norm_(seat.turn.parameters(), self.recipe.max_grad_norm)
         faults.point("step.update")
         self._last_rows = rows
         seat.optimiser.step()

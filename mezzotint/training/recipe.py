@@ -21,7 +21,7 @@ class Recipe:
     weight_decay: float = option(0.0, "weight decay (decoupled with adamw)", low=0, high=10)
     warmup: float = option(0.02, "share of the run over which the rate rises", low=0, high=1)
     decay: Literal["cosine", "linear", "none"] = option("cosine", "how the rate falls")
-    clip: float = option(0.0, "largest gradient norm; 0 clips nothing", low=0)
+    max_grad_norm: float = option(0.0, "largest gradient norm; 0 clips nothing", low=0)
     ema: float = option(0.05, "averaging width relative to the run (2312.02696); 0: off", 0, 0.28)
     ema_snapshots: int = option(
         0, "averages kept on the way to choose the length from afterwards; 12 do; 0: none", 0, 64

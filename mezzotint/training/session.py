@@ -41,7 +41,10 @@ from mezzotint.training.watching import Health, Watch
 MAX_ROLLBACKS = 3
 PACE_KNOWN = 0.01  # share of a run after which its length in images is foreseen
 _CARE = "lower lr, raise penalty_weight or set augment=translation; --no-watch trains on regardless"
-_RANGES = "try a lower lr, clip=1, or precision=fp32; `mezzotint data check` looks for bad images"
+_RANGES = (
+    "try a lower lr, max_grad_norm=1, or precision=fp32;"
+    " `mezzotint data check` looks for bad images"
+)
 
 
 @dataclass
