@@ -117,6 +117,9 @@ def test_the_threshold_comes_from_held_out_images_alone(place: Path) -> None:
     held = [image.tobytes() for image in (*goods.scaling, *goods.calibrating)]
     assert len(set(held)) == 30
     assert trained.isdisjoint(held)
+    fewer = share_out(images.held_out, images.train, most=5)
+    np.testing.assert_array_equal(fewer.calibrating, goods.calibrating[:5])
+    np.testing.assert_array_equal(fewer.scaling, goods.scaling)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])

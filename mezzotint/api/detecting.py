@@ -94,8 +94,14 @@ class Detector:
     score: str
 
 
-def open_detector(model: str | Path, score: str | None = None) -> Detector:
+def open_detector(model: str | Path, score: str | None = None, most: int = 300) -> Detector:
     """A detector of a run, calibrated on the good images it held out.
+
+    Args:
+        model: a run folder.
+        score: as for :func:`detect`.
+        most: good images that set the threshold; as many as are there, but for what someone who
+            waits can be asked to wait for. 100 are enough for one false alarm in a hundred.
 
     Raises:
         MezzotintError: as :func:`detect`.
@@ -103,7 +109,7 @@ def open_detector(model: str | Path, score: str | None = None) -> Detector:
     show, family = Silent(), open_model(model)
     network = open_network(family, OWN)
     name, parts = detection.parts_of(family, score, network is not None, False)
-    goods = detection.share_out(*good_sides(model, family, None, show))
+    goods = detection.share_out(*good_sides(model, family, None, show), most)
     ground = detection.Ground(family, network or (lambda images: []), goods.fitting)
     scorer = detection.Scorer(ground, parts, goods.scaling, show)
     found = scorer.score(goods.calibrating, show)

@@ -36,12 +36,13 @@ class Goods:
     digests: dict[bytes, str]
 
 
-def share_out(held_out: Images, trained: Images | None) -> Goods:
+def share_out(held_out: Images, trained: Images | None, most: int | None = None) -> Goods:
     """Give held-out images their duties: a fifth, 50 at most, sets scales, the rest the threshold.
 
     Args:
         held_out: images the run was not trained on; those equal to a training image are left out.
         trained: the run's training images, if they are at hand.
+        most: set the threshold by so many at the most, drawn at random; None: by all that are left.
 
     Raises:
         DataError: too few are left to do anything, or not all of them are good.
@@ -55,6 +56,7 @@ def share_out(held_out: Images, trained: Images | None) -> Goods:
     mixed = fresh[np.random.default_rng(0).permutation(len(fresh))]
     scaling = min(max(LEAST_SCALING, round(SCALE_SHARE * len(fresh))), MOST_SCALING)
     fitting = mixed[:scaling] if trained is None else trained.gather(_drawn(len(trained)))
+    mixed = mixed if most is None else mixed[: scaling + most]
     used = seen | _digests(mixed, "calibrated on")
     return Goods(fitting, mixed[:scaling], mixed[scaling:], used)
 
