@@ -140,6 +140,18 @@ def test_it_is_told_before_the_first_step(tmp_path: Path, monkeypatch: Any) -> N
         model.sample([0], size=16, steps=1, watch=lambda done, total: pytest.fail("a step"))
 
 
+def test_weights_that_will_not_fit_are_not_read(tmp_path: Path, monkeypatch: Any) -> None:
+    folder = saved("sd15", tmp_path)
+    model: Any = mz.load(folder)
+    pipeline = model.pipeline
+    held = fitting.weight_bytes([pipeline.unet, pipeline.vae, pipeline.text_encoder])
+    monkeypatch.setattr(fitting, "free_bytes", lambda device: held)
+    mz.load(folder)
+    monkeypatch.setattr(fitting, "free_bytes", lambda device: held - 1)
+    with pytest.raises(ConfigError, match="its weights take"):
+        mz.load(folder)
+
+
 def test_weights_that_wait_for_a_gpu_say_so(tmp_path: Path) -> None:
     model: Any = mz.load(saved("sd15", tmp_path))
     model.pipeline.unet.half()

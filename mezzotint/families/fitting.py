@@ -62,6 +62,24 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def require_room(numbers: int, dtype: torch.dtype, where: str) -> None:
+    """Check that the weights of a pipeline fit into main memory, which they are read into.
+
+    Args:
+        numbers: how many weights there are.
+        dtype: what they become.
+        where: their folder.
+
+    Raises:
+        ConfigError: they will not; the message has their size.
+    """
+    needed, free = numbers * dtype.itemsize, free_bytes(torch.device("cpu"))
+    if needed > free:
+        what = f"its weights take {needed / GIB:.2f} GiB, and {free / GIB:.2f} GiB are free"
+        half = " or with a GPU, where they take half" if dtype == torch.float32 else ""
+        raise ConfigError(what, where, f"use a machine with more memory{half}")
+
+
 def require_memory(
     pipeline: Any, config: PretrainedConfig, images: int, device: torch.device
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mezzotint.errors import DataError, MissingExtraError
-from mezzotint.families.fitting import SPARE, free_bytes, weight_bytes
+from mezzotint.families.fitting import SPARE, free_bytes, require_room, weight_bytes
 from mezzotint.families.piping import OWN, PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.nets.quiet import quietly
@@ -42,12 +42,14 @@ def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
 
     Raises:
         RefusedError, ConfigError, MissingInputError: as :func:`look_through`.
+        ConfigError: the weights will not fit in main memory.
         DataError: configuration and weights do not belong together.
         MissingExtraError: ``transformers`` is not installed.
     """
     parts = look_through(folder)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.float32 if place == "cpu" else torch.float16
+    require_room(parts.weights, dtype, str(folder))
     opened = _opened(parts, dtype)
     weights = weight_bytes(one for one in opened.values() if isinstance(one, torch.nn.Module))
     if place != "cpu" and device is None and weights * SPARE > free_bytes(torch.device(place)):

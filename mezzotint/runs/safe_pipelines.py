@@ -15,6 +15,7 @@ from mezzotint.storage.readers import inside, parse_json, read_small
 from mezzotint.storage.scanning import (
     check_settings,
     check_weights,
+    count_weights,
     read_mapping,
     refuse_code,
     refuse_keys,
@@ -72,6 +73,7 @@ class Parts:
         pipeline: its class.
         classes: part -> its class.
         half: whether the weights are there in half precision only.
+        weights: how many numbers they are.
         settings: of the pipeline itself, such as ``force_zeros_for_empty_prompt``.
     """
 
@@ -79,6 +81,7 @@ class Parts:
     pipeline: str
     classes: Mapping[str, str]
     half: bool
+    weights: int
     settings: Mapping[str, bool]
 
 
@@ -111,12 +114,13 @@ def look_through(folder: Path) -> Parts:
         raise ConfigError(f"{shown(named)} is another pipeline", str(folder / INDEX), fix)
     classes = {name: _class(index, name, known, folder) for name, known in PARTS[pipeline].items()}
     _refuse_others(index, pipeline, folder)
-    weighty = (name for name in classes if name.startswith(("unet", "vae", "text_encoder")))
-    halves = {check_weights(folder / name) for name in weighty}
+    weighty = [name for name in classes if name.startswith(("unet", "vae", "text_encoder"))]
+    half = {check_weights(folder / name) for name in weighty} == {True}
+    weights = sum(count_weights(folder / name, half) for name in weighty)
     for name in classes:
         check_settings(folder / name)
     settings = {name: value for name, value in index.items() if isinstance(value, bool)}
-    return Parts(folder, pipeline, classes, halves == {True}, settings)
+    return Parts(folder, pipeline, classes, half, weights, settings)
 
 
 def _class(index: Mapping[str, Any], name: str, known: Sequence[str], folder: Path) -> str:

@@ -3,6 +3,7 @@
 Nothing of a folder is code: what could be run is refused, wherever it stands.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,17 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
     for child in children if isinstance(value, dict | list) else ():
         if isinstance(child, dict | list):
             yield from _pairs(child)
+
+
+def count_weights(place: Path, half: bool) -> int:
+    """Numbers in the weights of a part, of its half-precision files or of the others.
+
+    Raises:
+        MissingInputError, DataError, RefusedError: as :func:`check_weights`.
+    """
+    files = (path for path in place.glob("*.safetensors") if (".fp16" in path.name) == half)
+    kinds = (kind for path in files for kind in check_header(path).values())
+    return sum(math.prod(kind.shape) for kind in kinds)
 
 
 def check_weights(place: Path) -> bool:
