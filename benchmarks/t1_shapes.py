@@ -7,14 +7,15 @@ have a pair of colour and shape that no training picture shows.
 
 import argparse
 import itertools
+import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from results import RESULTS, header, write_section
+from lengths import Length, arguments, length, measure_rates, told
+from results import header, write_section
 
 import mezzotint as mz
 from mezzotint.config import parse_seconds
@@ -26,6 +27,7 @@ from mezzotint.imaging.resize import fit
 from mezzotint.metrics.intervals import wilson
 
 SAMPLES = 500
+SHARES = {"autoencoder": 0.2, "diffusion": 0.8}  # the defaults of the one command
 GUIDANCE = (1.0, 2.0, 3.0, 5.0, 7.5)
 SHOWN = [
     "a red circle above a blue square",
@@ -64,45 +66,86 @@ def real(things: int, size: int, count: int) -> str:
     return f"{100 * float(np.mean(right)):.1f}%"
 
 
+def autoencoder(given: Length, size: int, out: Path) -> mz.Run:
+    """The first stage as a command of its own."""
+    return mz.train("kl-vae", "shapes", out, "quick", size=size, **given)
+
+
+def diffusion(given: Length, size: int, base: Path, out: Path) -> mz.Run:
+    """The second stage as a command of its own."""
+    return mz.train("text-to-image", "shapes", out, size=size, autoencoder=str(base), **given)
+
+
+def stages(options: argparse.Namespace, folder: Path) -> None:
+    """Both stages: by one command, or one by one for as many images as the rates allow."""
+    if not options.by_rate:
+        mz.train("text-to-image", "shapes", folder, size=options.size, budget=options.budget)
+        return
+    parts = {name: shared(options, name) for name in SHARES}
+    given = {name: length(options, name, budget) for name, budget in parts.items()}
+    autoencoder(given["autoencoder"], options.size, options.keep / "autoencoder")
+    diffusion(given["diffusion"], options.size, options.keep / "autoencoder", folder)
+
+
+def shared(options: argparse.Namespace, stage: str) -> str:
+    """What a stage is given of the budget."""
+    return f"{SHARES[stage] * parse_seconds(options.budget):g}s"
+
+
+def rates(options: argparse.Namespace) -> None:
+    """Measure both stages; the second stands on what the first is after its probe."""
+    home = Path(tempfile.mkdtemp())
+    base, size = home / "autoencoder", options.size
+
+    def first(given: Length) -> float:
+        return float(autoencoder(given, size, base).history[-1]["images"])
+
+    def second(given: Length) -> float:
+        return float(diffusion(given, size, base, home / "run").history[-1]["images"])
+
+    sides = {"autoencoder": first, "diffusion": second}
+    measure_rates(options, sides, lambda name: shared(options, name))
+    shutil.rmtree(home)
+
+
+def asked(model: Family, options: argparse.Namespace) -> list[str]:
+    """Rows of the table."""
+    one, two, three = (real(things, options.size, options.samples) for things in (1, 2, 3))
+    rows = [f"| real pictures | {one} | | {two} | | {three} |"]
+    for guidance in GUIDANCE:
+        kinds = ((1, True), (1, False), (2, True), (2, False), (3, True))
+        cells = [agreement(model, *kind, options.samples, guidance=guidance) for kind in kinds]
+        rows.append(f"| guidance {guidance:g} | " + " | ".join(cells) + " |")
+        print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """Train, ask, and write the section T1 and a picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", default="60m")
+    parser = arguments(__doc__, "60m")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--run", type=Path, help="a finished run to ask, instead of training one")
-    parser.add_argument("--keep", type=Path, help="keep the run here")
-    parser.add_argument("--dry", action="store_true", help="do not write the section")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.run or options.keep or Path(temporary) / "run"
-        started = time.perf_counter()
-        if options.run is None:
-            mz.train("text-to-image", "shapes", folder, size=options.size, budget=options.budget)
-        spent, model = time.perf_counter() - started, mz.load(folder)
-        one, two, three = (real(things, options.size, options.samples) for things in (1, 2, 3))
-        rows = [f"| real pictures | {one} | | {two} | | {three} |"]
-        for guidance in GUIDANCE:
-            asked = ((1, True), (1, False), (2, True), (2, False), (3, True))
-            cells = [agreement(model, *one, options.samples, guidance=guidance) for one in asked]
-            rows.append(f"| guidance {guidance:g} | " + " | ".join(cells) + " |")
-            print(rows[-1], flush=True)
-        prompts = [text for text in SHOWN for _ in range(8)]
-        mz.sample(model, len(prompts), prompt=prompts, out=folder / "prompts.png")
-    title = "## T1: prompts never seen, after an hour of text to image\n\n"
-    told = header(["diffusers", "transformers"], options.threads, 1)
+    if options.rate:
+        rates(options)
+        return
+    folder = options.keep / "run"
+    if not options.table:
+        stages(options, folder)
+    model = mz.load(folder)
+    rows = asked(model, options)
+    prompts = [text for text in SHOWN for _ in range(8)]
+    mz.sample(model, len(prompts), prompt=prompts, out=folder / "prompts.png")
+    head = f"{header(['diffusers', 'transformers'], options.threads, 1)} Trained for"
     table = [
         "| pictures | one, unseen pair | one, seen | two, unseen | two, seen | three, unseen |",
         "|---|---|---|---|---|---|",
         *rows,
     ]
-    trained = f" Budget {parse_seconds(options.budget):.0f} s, {spent:.0f} s in all."
-    text = f"{title}{told}{trained}{NOTES}\n\n" + "\n".join(table) + "\n"
-    print(text)
-    if not options.dry:
-        write_section(RESULTS, "T1", text)
+    title = "## T1: prompts never seen, after an hour of text to image"
+    text = [title, "", f"{head} {told(options, options.budget)}.{NOTES}", "", *table, ""]
+    write_section(options.results, "T1", "\n".join(text))
 
 
 NOTES = (
