@@ -63,7 +63,7 @@ TABLE = {
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups families.contending families.inverting families.kl_coding"
-        " families.teaching",
+        " families.teaching families.steadying",
     ),
     "shared texts": Group(
         2.15, "families.prompting families.piping families.fitting families.reading", open=True

@@ -117,7 +117,11 @@ def test_a_run_remembers_what_it_had_and_a_worry_is_no_place_to_go_back_to(digit
     assert watch.health is Health.COLLAPSED
     assert watch.finding.startswith("the run has lost variety it had")
     fresh.look(family, 300, Silent())
-    assert fresh.health is Health.SOUND  # it never had more
+    assert (fresh.health, fresh.finding) == (Health.UNCLEAR, "")  # it never had more
+    now[0] = signals(modes=0.4, density=0.3)
+    fresh.look(family, 350, Silent())
+    assert fresh.health is Health.SOUND  # poor samples, one sign of nothing
+    now[0] = signals(modes=0.4, classes=0.4)
     fresh.restore({**watch.state(), "alarms": 2}, 500)
     fresh.look(family, 400, Silent())
     assert fresh.health is Health.COLLAPSED  # a resumed run remembers

@@ -252,6 +252,37 @@ def test_the_penalty_is_counted_in_the_critics_own_steps():
     assert found == [turn % 3 == 0 for turn in range(1, 12, 2)]
 
 
+def test_alarms_bring_single_steps_and_a_penalty_or_twice_of_it():
+    bare = made(penalty="none", generator_steps=3)
+    turns = bare.players()["generator"].steps
+    assert "penalty" not in bare.critic_loss(batch())
+    assert turns() == 3
+    assert (
+        bare.steady(1)
+        == "a penalty on the critic's gradient and one step of the generator at a time"
+    )
+    assert turns() == 1
+    usual = made(penalty="r1r2", penalty_every=1)
+    for alarms in (1, 2, 3):
+        bare.steady(alarms)
+        usual.steady(alarms - 1)
+        found, wanted = (one.critic_loss(batch(turn=7))["penalty"] for one in (bare, usual))
+        assert float(found) == pytest.approx(float(wanted))
+    assert usual.steady(3) == "8 times the penalty"
+    bare.steady(0)
+    assert "penalty" not in bare.critic_loss(batch())
+    mixed = made(penalty="none", critic_norm="batch")
+    assert mixed.steady(2) == ""
+    assert "penalty" not in mixed.critic_loss(batch())
+
+
+def test_alarms_quarter_the_rate():
+    work = trainer(made(), Pixels(), decay="none")
+    before = run(work, 1)[0].rate
+    work.rollbacks = work.alarms = 1
+    assert run(work, 2)[-1].rate == pytest.approx(before / 4)
+
+
 def test_the_one_behind_gets_a_step_more():
     model = made(balance=True, critic_steps=2)
     steps = {name: player.turns for name, player in model.players().items()}

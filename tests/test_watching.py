@@ -122,7 +122,7 @@ def test_a_run_that_collapses_goes_back_and_ends_well(tmp_path):
     outcome = kit.train("gan", run, hurt={"collapsing": {"step": 9, "times": 1}})
     assert outcome.code == 0, outcome.output
     assert "all samples are alike" in outcome.output
-    assert "with half the learning rate and 2 times the penalty (1 of 3)" in outcome.output
+    assert "with a quarter of the learning rate and 2 times the penalty (1 of 3)" in outcome.output
     events = [line["event"] for line in kit.history(run) if "event" in line]
     assert [event["code"] for event in events] == ["MZ-COLLAPSE"]
     assert kit.newest(run).state["watch"]["alarms"] == 1

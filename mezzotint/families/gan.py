@@ -27,6 +27,7 @@ from mezzotint.families.contending import (
     build_generator,
 )
 from mezzotint.families.groups import Told
+from mezzotint.families.steadying import care_after
 from mezzotint.nets.adversaries import has_batch_norm, held_still
 from mezzotint.noise import slerp, truncate
 from mezzotint.seeds import ImageNoise, image_seeds
@@ -68,7 +69,7 @@ class GAN(Family):
         self.told = Told(len(own.classes), own.groups, self.shape)
         self.objective = OBJECTIVES[own.objective]
         self.separate = has_batch_norm(self.critic)
-        self.stiffness = 1.0
+        self.steady(0)
 
     def players(self) -> dict[str, Player]:
         """The critic, then the generator."""
@@ -86,7 +87,7 @@ class GAN(Family):
         generator = Player(
             self.generator,
             self.generator_loss,
-            steps=self.generator_turns if own.balance else own.generator_steps,
+            steps=self.generator_turns if own.balance or own.generator_steps > 1 else 1,
             recordable=steady,
             compilable=False,
         )
@@ -97,8 +98,9 @@ class GAN(Family):
         return int(self.config.critic_steps + (self.critic.accuracy < BEHIND))
 
     def generator_turns(self) -> int:
-        """The generator's steps an iteration: one more while the critic is ahead."""
-        return int(self.config.generator_steps + (self.critic.accuracy > AHEAD))
+        """The generator's steps an iteration: one more while the critic is ahead, if asked to."""
+        behind = self.config.balance and self.critic.accuracy > AHEAD
+        return int(self.care.generator_steps + behind)
 
     def critic_loss(self, batch: Batch) -> Losses:
         """The critic's objective and, every so many steps, its penalty times that number.
@@ -118,7 +120,7 @@ class GAN(Family):
         if self.training:
             self.critic.remember(real_out, sure, batch.turn)
         report = {"real": real_out.mean(), "fake": fake_out.mean(), "accuracy": sure}
-        report |= {"penalty": penalty} if self.config.penalty != "none" else {}
+        report |= {"penalty": penalty} if self.care.penalty != "none" else {}
         report |= {"augmented": self.critic.chance.clone()} if self.config.ada_target else {}
         return {"loss": loss + penalty} | {name: one.detach() for name, one in report.items()}
 
@@ -158,18 +160,18 @@ class GAN(Family):
         uniform: tuple[Tensor | None, Tensor | None],
     ) -> Tensor:
         """The weighted penalty where it is due, 0 where it is not."""
-        own = self.config
-        if own.penalty == "none" or batch.turn % own.penalty_every:
+        care = self.care
+        if care.penalty == "none" or batch.turn % care.every:
             return batch.images.new_zeros(())
         share = batch.noise.rand()
-        found = PENALTIES[own.penalty](
+        found = PENALTIES[care.penalty](
             lambda images: self.critic(images, told, uniform[0]),
             lambda images: self.critic(images, told, uniform[1]),
             batch.images,
             fake,
             share,
         )
-        weighted: Tensor = found * (own.weight * own.penalty_every * self.stiffness)
+        weighted: Tensor = found * (care.weight * care.every)
         return weighted
 
     def _latents(self, batch: Batch) -> Tensor:
@@ -250,12 +252,9 @@ class GAN(Family):
         """Images on the CPU, in chunks of one size: a row never depends on its neighbours."""
         z = z.to(self.device)
         told = None if told is None else told.to(self.device)
-
-        def part(rows: Tensor) -> Tensor:
-            made: Tensor = self.generator(z[rows], None if told is None else told[rows]).cpu()
-            return made
-
-        return chunked(part, torch.arange(len(z))).clamp(-1, 1)
+        pick = (lambda rows: None) if told is None else told.__getitem__
+        made = chunked(lambda rows: self.generator(z[rows], pick(rows)).cpu(), torch.arange(len(z)))
+        return made.clamp(-1, 1)
 
     def labels_of(self, seeds: Sequence[int], label: Label = None) -> list[int] | None:
         """The class number each seed's image is asked to be, -1 for none."""
@@ -272,9 +271,9 @@ class GAN(Family):
             self.told.groups.fit(images, labels if self.config.classes else None)
 
     def steady(self, alarms: int) -> str:
-        """Twice the penalty for each time that training went back from a collapse."""
-        self.stiffness = 2.0**alarms
-        return "" if self.config.penalty == "none" else f"{self.stiffness:g} times the penalty"
+        """A penalty, or twice the penalty, for each time that training went back."""
+        self.care = care_after(alarms, self.config, not self.separate)
+        return self.care.words
 
     @torch.no_grad()
     def settle(self) -> None:

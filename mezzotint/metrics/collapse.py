@@ -154,10 +154,15 @@ class Rule:
     signs: tuple[Sign, ...]
     applies: Callable[[Signals, int], bool] = lambda signals, steps: True
 
+    def agreed(self, signals: Signals) -> list[Sign]:
+        """Signs that agree; empty where too few do."""
+        seen = [sign for sign in self.signs if sign.seen(signals)]
+        return seen if len(seen) >= AGREEING else []
+
     def found(self, signals: Signals, steps: int) -> str:
         """What is wrong, in words; empty when nothing is."""
-        seen = [sign for sign in self.signs if sign.seen(signals)]
-        if len(seen) < AGREEING or not self.applies(signals, steps):
+        seen = self.agreed(signals)
+        if not seen or not self.applies(signals, steps):
             return ""
         return f"{self.says}: {', '.join(sign.words(signals) for sign in seen)}"
 
@@ -200,6 +205,11 @@ def fallen(signals: Signals, best: Mapping[str, float]) -> list[Sign]:
         return []
     signs = [Sign(name, FALLEN * best[name]) for name in GAINED if name in best]
     return [sign for sign in signs if sign.seen(signals)]
+
+
+def doubtful(signals: Signals) -> bool:
+    """Whether signs of a rule agree, if only because samples are poor: nothing to go back to."""
+    return any(rule.agreed(signals) for rule in RULES)
 
 
 def better(signals: Signals, best: Mapping[str, float]) -> dict[str, float]:

@@ -107,6 +107,10 @@ class Averages:
         for average in {id(each): each for each in (self.main, *self.profiles.values())}.values():
             average.update(step)
 
+    def kept(self) -> dict[float, Mapping[str, Tensor]]:
+        """Width -> name -> tensor, of the averages that are kept side by side."""
+        return {width: average.tensors for width, average in self.profiles.items()}
+
     def groups(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint must hold, by file."""
         others = {f"ema-{w:g}": a.tensors for w, a in self.profiles.items() if a is not self.main}

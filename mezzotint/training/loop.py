@@ -74,7 +74,7 @@ class Trainer:
         # after the seats: wrapping for several processes moves the parameters to other memory
         widths = WIDTHS if recipe.ema_snapshots else ()
         self.averages = Averages(family, recipe.ema, widths, family.unaveraged)
-        self.images = self.step = self.rollbacks = 0
+        self.images = self.step = self.rollbacks = self.alarms = 0
         self.turns = {seat.name: 0 for seat in self.seats}
         self.seconds = 0.0
         self.micro_batch = recipe.micro_batch or recipe.batch
@@ -100,7 +100,7 @@ class Trainer:
         clock = time.perf_counter()
         while self.progress < 1:
             rate = rate_scale(self.progress, self.recipe.warmup, self.recipe.decay)
-            rate *= 0.5**self.rollbacks
+            rate *= 0.5 ** (self.rollbacks + self.alarms)
             turns = self._agree_on_turns([seat.player.turns() for seat in self.seats])
             losses = self._iterate(rate, turns)
             self.step += 1

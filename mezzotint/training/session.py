@@ -38,13 +38,10 @@ from mezzotint.training.soundness import Suspects
 from mezzotint.training.trackers import open_tracker
 from mezzotint.training.watching import Health, Watch
 
-MAX_ROLLBACKS = 3
+MAX_ROLLBACKS, CARE = 3, "a quarter of the learning rate"
 PACE_KNOWN = 0.01  # share of a run after which its length in images is foreseen
 _CARE = "lower lr, raise penalty_weight or set augment=translation; --no-watch trains on regardless"
-_RANGES = (
-    "try a lower lr, max_grad_norm=1, or precision=fp32;"
-    " `mezzotint data check` looks for bad images"
-)
+_RANGES = "try a lower lr, max_grad_norm=1, precision=fp32; `mezzotint data check` finds bad images"
 
 
 @dataclass
@@ -99,7 +96,6 @@ class Session:
         self._previews = 0
         self._suspects = Suspects(self.data.train)
         self.watch = Watch(self.family, self.data, self.recipe.watch)
-        steady(self.family, self.watch.alarms)
         if self.leads:
             self.folder.sweep()
             if not self.folder.exists():
@@ -131,6 +127,7 @@ class Session:
         self.history.restore(saved.state["history"])
         self._previews = saved.state["previews"]
         self.watch.restore(saved.state.get("watch", {}), self.trainer.images)
+        self.trainer.alarms = self.watch.alarms
         steady(self.family, self.watch.alarms)
         self._mark_saved()
         if self.leads:
@@ -155,18 +152,14 @@ class Session:
         looked = due and self._preview_due(record)
         if self.leads and due:
             self._log(record, looked)
-        if self.leads and snapshots.due(
-            self.folder.averages, self.recipe.ema_snapshots, record.progress
-        ):
-            self._take_snapshot(record)
+        wanted = self.recipe.ema_snapshots
+        if self.leads and snapshots.due(self.folder.averages, wanted, record.progress):
+            kept = self.trainer.averages.kept()
+            snapshots.take(self.folder.averages, record.images, record.step, kept)
         if looked:
             self._heed(record)
         if record.seconds - self._saved_at >= self.recipe.checkpoint_seconds:
             self._save()
-
-    def _take_snapshot(self, record: Record) -> None:
-        tensors = {width: one.tensors for width, one in self.trainer.averages.profiles.items()}
-        snapshots.take(self.folder.averages, record.images, record.step, tensors)
 
     def _heed(self, record: Record) -> None:
         """Do what the leading process's watch calls for."""
@@ -237,6 +230,13 @@ class Session:
     def _mark_saved(self) -> None:
         self._saved_at, self._saved_images = self.trainer.seconds, self.trainer.images
 
+    def _go_back(self, saved: checkpoint.Checkpoint) -> None:
+        """Restore an earlier state; the time that was spent since stays spent."""
+        spent = self.trainer.seconds
+        self._restore(saved)
+        self.trainer.seconds = self._saved_at = spent
+        self._previews = int(self.trainer.progress * self.recipe.previews)
+
     def _roll_back(self, error: NonFiniteError) -> None:
         """Go back to the last good checkpoint, shuffle anew and halve the learning rate."""
         names = self._suspects.names(error.rows)
@@ -250,7 +250,7 @@ class Session:
                 where=f"{self.folder.path} {error.where}",
                 fix=_RANGES,
             ) from error
-        self._restore(saved)
+        self._go_back(saved)
         self.trainer.rollbacks = rollbacks
         self.history.note(error, self.trainer.images)
         self.show.say(
@@ -265,23 +265,21 @@ class Session:
         self._await_others()
         if saved is None:
             raise error
-        self._restore(saved)
+        self._go_back(saved)
         self._make_newest(saved.path)  # the later ones may hold the collapse
         self.history.note(error, self.trainer.images)
         if alarms > MAX_ROLLBACKS:
             self.history.end(self.leads)
             what = f"{error.what}; {MAX_ROLLBACKS} roll-backs did not help"
             raise CollapseError(what, f"{self.folder.path} {error.where}", _CARE) from error
-        self.trainer.rollbacks, self.watch.alarms = rollbacks, alarms
-        care = " and ".join(filter(None, ["half the learning rate", steady(self.family, alarms)]))
+        self.trainer.rollbacks, self.trainer.alarms, self.watch.alarms = rollbacks, alarms, alarms
+        care = " and ".join(filter(None, [CARE, steady(self.family, alarms)]))
         back = f"back to {self.trainer.images:,} images with {care} ({alarms} of {MAX_ROLLBACKS})"
         self.show.say(f"warning: {error.what} {error.where}; {back}")
 
     def _finish(self) -> None:
         if self.leads:
-            lines = self.folder.lines()
-            title = f"{self.header['family']} on {self.header['data']['spec']}"
-            self._draw(lines, title)
+            self._draw(lines := self.folder.lines())
         self.family.load_state_dict(self.trainer.averages.main.tensors)
         settle(self.family)
         if self.leads:
@@ -290,7 +288,8 @@ class Session:
         self.tracker(None)
         self._await_others()
 
-    def _draw(self, lines: list[dict[str, Any]], title: str) -> None:
+    def _draw(self, lines: list[dict[str, Any]]) -> None:
+        title = f"{self.header['family']} on {self.header['data']['spec']}"
         try:
             draw_curves(self.folder.path / "curve.png", lines, title)
         except StorageError as error:

@@ -19,6 +19,7 @@ from mezzotint.metrics.collapse import (
     alarm,
     better,
     confusion,
+    doubtful,
     effective,
     fallen,
     shares_of,
@@ -233,7 +234,7 @@ class Watch:
         self.finding = alarm(signals, self._best, steps)
         if self.finding:
             self.health = Health.COLLAPSED
-        elif not fallen(signals, self._best):
+        elif not (fallen(signals, self._best) or doubtful(signals)):
             self.health = Health.SOUND
             self._best = better(signals, self._best)
 
