@@ -105,10 +105,14 @@ def test_vectors_are_those_of_the_library(sentences: Path) -> None:
     torch.testing.assert_close(reader.vectors(tokens), wanted)
 
 
-def test_it_is_no_part_of_the_model(encoder: Path, tmp_path: Path) -> None:
-    ours = model(encoder)
+def test_it_is_no_part_of_the_model(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(encoder.parent)
+    ours = model(Path(encoder.name))
     assert not [name for name in ours.state_dict() if ".text." in name or "reader" in name]
     ours.save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
     again = mz.load(tmp_path / "model")
     settings: dict[str, Any] = {"prompt": CAPTIONS, "guidance": 3.0}
     found = (one.sample([1, 2, 3], **settings) for one in (ours, again))  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from mezzotint.config import from_dict, option, parse_size, shown, to_dict, validate
@@ -60,6 +61,8 @@ class TextToImageConfig:
     def __post_init__(self) -> None:
         """Check every option."""
         object.__setattr__(self, "size", parse_size(self.size))
+        if self.text_encoder:  # so that the model finds it from anywhere
+            object.__setattr__(self, "text_encoder", str(Path(self.text_encoder).absolute()))
         validate(self)
         require_solver(self.solver)
         coder_config(self)

@@ -172,10 +172,8 @@ def _opened(places: Places, kind: Kind, half: bool) -> tuple[Any, Any]:
     weights = {"use_safetensors": True, "torch_dtype": torch.float32}
     weights |= {"variant": "fp16"} if half else {}
     build, read = (getattr(transformers, name) for name in kind[:2])
-    with (
-        quietly(),
-        torch.device("cpu"),
-    ):  # where a model is built to be filled, tensors would be empty
+    # a model that is built to be filled makes its tensors without numbers; this one has its own
+    with quietly(), torch.device("cpu"):
         network = build.from_pretrained(str(places.network), **here, **weights)
     return network.eval().requires_grad_(False), read.from_pretrained(str(places.words), **here)
 

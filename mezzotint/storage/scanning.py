@@ -99,14 +99,20 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def count_weights(place: Path, half: bool) -> int:
-    """Numbers in the weights of a part, of its half-precision files or of the others.
+    """Numbers in the weights of a part that are read: of its variant ``fp16``, or of none.
 
     Raises:
         MissingInputError, DataError, RefusedError: as :func:`check_weights`.
     """
-    files = (path for path in place.glob("*.safetensors") if (".fp16" in path.name) == half)
+    wanted = "fp16" if half else ""
+    files = (path for path in place.glob("*.safetensors") if _variant(path) == wanted)
     kinds = (kind for path in files for kind in check_header(path).values())
     return sum(math.prod(kind.shape) for kind in kinds)
+
+
+def _variant(path: Path) -> str:
+    """``fp16`` of ``model.fp16-00001-of-00002.safetensors``; nothing of ``model.safetensors``."""
+    return path.stem.partition(".")[2].partition("-")[0]
 
 
 def check_weights(place: Path) -> bool:
