@@ -63,8 +63,9 @@ TABLE = {
         2.1,
         "families families.coding families.consistency families.diffusing families.conditions"
         " families.groups families.contending families.inverting families.kl_coding"
-        " families.teaching families.steadying",
+        " families.teaching",
     ),
+    "shared care": Group(2.15, "families.steadying"),
     "shared texts": Group(
         2.15, "families.prompting families.piping families.fitting families.reading", open=True
     ),
@@ -122,6 +123,7 @@ NEVER = {
     "family": PIXEL_SIDE,
     "shared": PIXEL_SIDE,
     "shared walks": PIXEL_SIDE,
+    "shared care": PIXEL_SIDE,
     "shared texts": PIXEL_SIDE,
     "families": PIXEL_SIDE,
     "joined families": PIXEL_SIDE,

@@ -17,6 +17,7 @@ from mezzotint.families.contending import AHEAD, BEHIND, GANConfig, Judge, stage
 from mezzotint.families.gan import GAN
 from mezzotint.nets.small_grids import adapt
 from mezzotint.noise import truncate
+from mezzotint.runs import checkpoint
 from mezzotint.seeds import BatchNoise, mix
 from mezzotint.training.feeding import normalise
 from mezzotint.training.loop import Trainer
@@ -281,6 +282,25 @@ def test_alarms_quarter_the_rate():
     before = run(work, 1)[0].rate
     work.rollbacks = work.alarms = 1
     assert run(work, 2)[-1].rate == pytest.approx(before / 4)
+
+
+def test_a_run_that_went_back_ends_its_schedule_in_what_is_left(tmp_path):
+    """Back from 60% to 20%: half of the run's way is gone at 80%, all of it at the end."""
+    work = trainer(made(), Pixels(), images=None, budget=100.0, decay="linear")
+    work.seconds = 20.0
+    checkpoint.save(tmp_path, 0, work.tensors(), work.state())
+    work.seconds = 60.0
+    work.restore(checkpoint.newest(tmp_path))
+    assert work.seconds == 20.0
+    work.go_on(60.0)
+    for seconds, wanted in ((60.0, 0.8), (80.0, 0.4), (99.9, 0.002)):
+        work.seconds = seconds
+        assert next(work.records()).rate == pytest.approx(wanted, abs=0.002)
+    work.seconds = 80.0
+    work.go_on(90.0)  # once more, from 90% to where the schedule stood at 80%
+    for seconds, wanted in ((90.0, 0.4), (95.0, 0.2)):
+        work.seconds = seconds
+        assert next(work.records()).rate == pytest.approx(wanted, abs=0.002)
 
 
 def test_the_one_behind_gets_a_step_more():

@@ -31,7 +31,7 @@ from mezzotint.training.profiles import WIDTHS
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.recording import record
 from mezzotint.training.records import Record
-from mezzotint.training.schedules import rate_scale
+from mezzotint.training.schedules import bent, rate_scale
 from mezzotint.training.seats import Seat, can_record, take_seat
 from mezzotint.training.soundness import LossWatch
 
@@ -76,7 +76,7 @@ class Trainer:
         self.averages = Averages(family, recipe.ema, widths, family.unaveraged)
         self.images = self.step = self.rollbacks = self.alarms = 0
         self.turns = {seat.name: 0 for seat in self.seats}
-        self.seconds = 0.0
+        self.seconds, self.bend = 0.0, (0.0, 0.0)
         self.micro_batch = recipe.micro_batch or recipe.batch
         self._compiled = False
         self._watch = LossWatch(self.accelerator.device)
@@ -99,7 +99,8 @@ class Trainer:
         """
         clock = time.perf_counter()
         while self.progress < 1:
-            rate = rate_scale(self.progress, self.recipe.warmup, self.recipe.decay)
+            here, recipe = bent(self.progress, *self.bend), self.recipe
+            rate = rate_scale(here, recipe.warmup, recipe.decay)
             rate *= 0.5 ** (self.rollbacks + self.alarms)
             turns = self._agree_on_turns([seat.player.turns() for seat in self.seats])
             losses = self._iterate(rate, turns)
@@ -273,7 +274,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """The counters a checkpoint must hold."""
-        return {name: getattr(self, name) for name in _COUNTERS} | {"turns": dict(self.turns)}
+        return {name: getattr(self, name) for name in _COUNTERS}
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to a checkpoint."""
@@ -289,8 +290,11 @@ class Trainer:
             load_state(seat.optimiser, state)
         for name in _COUNTERS:
             setattr(self, name, saved.state[name])
-        alike = {seat.name: self.step for seat in self.seats}
-        self.turns = dict(saved.state.get("turns", alike))
+
+    def go_on(self, seconds: float) -> None:
+        """Count time that was lost; the schedule runs from here to its end in what is left."""
+        reached, self.seconds = bent(self.progress, *self.bend), seconds
+        self.bend = (self.progress, reached)
 
 
-_COUNTERS = ("images", "step", "seconds", "rollbacks", "micro_batch")
+_COUNTERS = ("images", "step", "seconds", "bend", "rollbacks", "micro_batch", "turns")

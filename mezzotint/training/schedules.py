@@ -10,6 +10,17 @@ DECAYS: dict[str, Callable[[float], float]] = {
 }
 
 
+def bent(progress: float, left: float, reached: float) -> float:
+    """Where a run that went back stands in its schedule, whose rest fits into what is left.
+
+    Args:
+        progress: share of the run that is done.
+        left: the share that was done when the run went back.
+        reached: where the schedule stood at the place it went back to.
+    """
+    return reached + (progress - left) * (1 - reached) / max(1 - left, 1e-9)
+
+
 def rate_scale(progress: float, warmup: float, decay: str) -> float:
     """Multiplier of the learning rate: rises linearly over ``warmup``, then falls to zero.
 

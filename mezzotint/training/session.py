@@ -234,7 +234,7 @@ class Session:
         """Restore an earlier state; the time that was spent since stays spent."""
         spent = self.trainer.seconds
         self._restore(saved)
-        self.trainer.seconds = self._saved_at = spent
+        self.trainer.go_on(spent)
         self._previews = int(self.trainer.progress * self.recipe.previews)
 
     def _roll_back(self, error: NonFiniteError) -> None:
