@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 from transformers import (
     BertConfig,
@@ -16,6 +17,8 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from mezzotint.data.scenes import scene
+from mezzotint.data.shapes import draw_scene
 from mezzotint.text import tokenizer
 
 CAPTIONS = ["a red circle", "a photo of an astronaut riding a horse"]
@@ -187,3 +190,10 @@ def sentence_encoder(folder: Path, captions: list[str], seed: int = 0) -> Path:
     (folder / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
     (folder / "train_script.py").write_text("raise SystemExit('this was run')")
     return folder
+
+
+def captioned_shapes(path: Path) -> Path:
+    """64 shapes with captions, some missing."""
+    captions = ["" if at % 9 == 0 else scene(at).caption for at in range(64)]
+    np.savez(path, images=np.stack([draw_scene(at) for at in range(64)]), captions=captions)
+    return path

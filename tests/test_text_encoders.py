@@ -12,12 +12,10 @@ pytest.importorskip("transformers", reason="extra 'text'")
 pytest.importorskip("tokenizers", reason="extra 'text'")
 
 import diffusers
-from pipeline_kit import saved, sentence_encoder, shaken
+from pipeline_kit import captioned_shapes, saved, sentence_encoder, shaken
 from transformers import AutoModel, AutoTokenizer
 
 import mezzotint as mz
-from mezzotint.data.scenes import scene
-from mezzotint.data.shapes import draw_scene
 from mezzotint.errors import (
     ConfigError,
     DataError,
@@ -135,10 +133,7 @@ def test_the_loss_is_the_same_with_vectors_known_beforehand(encoder: Path, hidde
 
 @pytest.fixture(scope="module")
 def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "some.npz"
-    captions = ["" if at % 9 == 0 else scene(at).caption for at in range(64)]
-    np.savez(path, images=np.stack([draw_scene(at) for at in range(64)]), captions=captions)
-    return path
+    return captioned_shapes(tmp_path_factory.mktemp("data") / "some.npz")
 
 
 def test_a_run_reads_vectors_once(captioned: Path, sentences: Path, tmp_path: Path) -> None:

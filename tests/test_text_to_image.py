@@ -14,10 +14,9 @@ pytest.importorskip("transformers", reason="extra 'text'")
 pytest.importorskip("tokenizers", reason="extra 'text'")
 
 import diffusers
+from pipeline_kit import captioned_shapes
 
 import mezzotint as mz
-from mezzotint.data.scenes import scene
-from mezzotint.data.shapes import draw_scene
 from mezzotint.errors import ConfigError, DataError, UsageError
 from mezzotint.families.base import Batch
 from mezzotint.families.conditions import asked_for, with_and_without
@@ -210,10 +209,7 @@ def test_an_autoencoder_of_other_images_is_refused() -> None:
 @pytest.fixture(scope="module")
 def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 shapes with captions, some missing."""
-    path = tmp_path_factory.mktemp("data") / "some.npz"
-    captions = ["" if at % 9 == 0 else scene(at).caption for at in range(64)]
-    np.savez(path, images=np.stack([draw_scene(at) for at in range(64)]), captions=captions)
-    return path
+    return captioned_shapes(tmp_path_factory.mktemp("data") / "some.npz")
 
 
 TRAINING: dict[str, Any] = {"size": 16, "batch": 16, "images": 160, "previews": 1, "coder": CODER}
@@ -270,7 +266,7 @@ def test_the_cache_is_kept_and_made_anew_for_other_weights(captioned: Path, tmp_
     with torch.no_grad():
         next(ours.coder.parameters()).add_(0.1)
     known_rows(ours, train, Recipe(images=1), run, _Silent())
-    assert _kinds(tmp_path / "cache") == ["captions", "images", "images"]
+    assert _kinds(tmp_path / "cache") == ["captions", "captions", "images", "images"]
     assert known_rows(ours, train, Recipe(images=1, flip=True), run, _Silent()).keys() == {"words"}
 
 

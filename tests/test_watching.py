@@ -9,7 +9,7 @@ import training_kit as kit
 
 from mezzotint import api
 from mezzotint.data.store import load_images
-from mezzotint.errors import CollapseError
+from mezzotint.errors import CollapseError, TrainingError
 from mezzotint.families.gan import GAN
 from mezzotint.images import to_float
 from mezzotint.metrics import collapse
@@ -109,6 +109,15 @@ def test_a_run_goes_back_three_times_and_stops(forced, digits, monkeypatch, tmp_
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["000000000"]
     text = (tmp_path / "run/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"]["back_to"] for line in text if "event" in line] == [0]
+
+
+def test_without_time_to_begin_anew_a_run_ends_with_its_report(digits, monkeypatch, tmp_path):
+    """The only look comes at the end, and there is nothing sound but untrained weights."""
+    _force(monkeypatch, np.repeat(digits.train.gather([0]), 180, 0))
+    timed = {name: value for name, value in TINY.items() if name != "images"}
+    with pytest.raises(TrainingError, match="no time is left to begin anew"):
+        api.train("gan", digits, tmp_path / "run", **{**timed, "budget": 0.5, "previews": 1})
+    assert not (tmp_path / "run/model").exists()
 
 
 def test_no_watch_trains_on(digits, monkeypatch, tmp_path):

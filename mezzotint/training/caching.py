@@ -55,31 +55,22 @@ def known_rows(
         return family.known_of_images(to_float(train.gather(rows)).to(family.device))
 
     place, made_of = folder.path / "cache", _digest(family, train)
-    found = _kept(place / f"captions-{_name(made_of)}", len(train), read)
+    found = _kept(place / f"captions-{made_of}", len(train), read)
     if recipe.flip or recipe.jitter:
         return found
-    _add_weights(made_of, family)
-    return {**found, **_kept(place / f"images-{_name(made_of)}", len(train), look)}
+    return {**found, **_kept(place / f"images-{made_of}", len(train), look)}
 
 
-def _digest(family: Family, train: Images) -> Any:
-    """Of the options, the images and captions, and their order."""
+def _digest(family: Family, train: Images) -> str:
+    """Of all that a cache is made of: images, captions, their order, and the weights that stay."""
     settings = json.dumps(to_dict(family.config), sort_keys=True)
     digest = hashlib.sha256(f"{train.fingerprint} {family.kind} {settings}".encode())
     digest.update(np.ascontiguousarray(train.rows).tobytes())
-    return digest
-
-
-def _add_weights(digest: Any, family: Family) -> None:
-    """Let a digest be of the weights that stay, too."""
     kept = {id(tensor) for tensor in family.parameters() if tensor.requires_grad}
     for name, tensor in family.state_dict(keep_vars=True).items():
         if id(tensor) not in kept:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-
-
-def _name(digest: Any) -> str:
-    return str(digest.hexdigest())[:16]
+    return digest.hexdigest()[:16]
 
 
 def _kept(place: Path, count: int, look: Look) -> dict[str, Rows]:

@@ -96,6 +96,7 @@ class Session:
         self._previews = 0
         self._suspects = Suspects(self.data.train)
         self.watch = Watch(self.family, self.data, self.recipe.watch)
+        steady(self.family, self.watch.alarms)
         if self.leads:
             self.folder.sweep()
             if not self.folder.exists():
@@ -230,12 +231,15 @@ class Session:
     def _mark_saved(self) -> None:
         self._saved_at, self._saved_images = self.trainer.seconds, self.trainer.images
 
-    def _go_back(self, saved: checkpoint.Checkpoint) -> None:
+    def _go_back(self, saved: checkpoint.Checkpoint, error: TrainingError) -> None:
         """Restore an earlier state; the time that was spent since stays spent."""
         spent = self.trainer.seconds
         self._restore(saved)
         self.trainer.go_on(spent)
         self._previews = int(self.trainer.progress * self.recipe.previews)
+        if self.trainer.progress >= 1 and not self.trainer.images:
+            what = f"{error.what}; no time is left to begin anew"
+            raise TrainingError(what, str(self.folder.path), "give a longer budget") from error
 
     def _roll_back(self, error: NonFiniteError) -> None:
         """Go back to the last good checkpoint, shuffle anew and halve the learning rate."""
@@ -250,13 +254,11 @@ class Session:
                 where=f"{self.folder.path} {error.where}",
                 fix=_RANGES,
             ) from error
-        self._go_back(saved)
+        self._go_back(saved, error)
         self.trainer.rollbacks = rollbacks
         self.history.note(error, self.trainer.images)
-        self.show.say(
-            f"warning: {error.what} {error.where} (suspect images: {names}); back to "
-            f"{self.trainer.images:,} images with half the learning rate ({count} of 3)"
-        )
+        back = f"back to {self.trainer.images:,} images with half the learning rate ({count} of 3)"
+        self.show.say(f"warning: {error.what} {error.where} (suspect images: {names}); {back}")
 
     def _retreat(self, error: CollapseError) -> None:
         """Go back to where the watch last saw no reason to worry, and train with more care."""
@@ -265,7 +267,7 @@ class Session:
         self._await_others()
         if saved is None:
             raise error
-        self._go_back(saved)
+        self._go_back(saved, error)
         self._make_newest(saved.path)  # the later ones may hold the collapse
         self.history.note(error, self.trainer.images)
         if alarms > MAX_ROLLBACKS:
@@ -289,12 +291,10 @@ class Session:
         self._await_others()
 
     def _draw(self, lines: list[dict[str, Any]]) -> None:
-        title = f"{self.header['family']} on {self.header['data']['spec']}"
+        spec, curve = self.header["data"]["spec"], self.folder.path / "curve.png"
         try:
-            draw_curves(self.folder.path / "curve.png", lines, title)
+            draw_curves(curve, lines, f"{self.header['family']} on {spec}")
         except StorageError as error:
             self.show.say(f"warning: the curve was not written: {error.what}")
 
-    _warned = False
-    _saved_at = 0.0
-    _saved_images = -1
+    _warned, _saved_at, _saved_images = False, 0.0, -1
