@@ -11,6 +11,7 @@ preset's damage was written knowing the six kinds of defects.
 
 import argparse
 import functools
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from lengths import Length, arguments, keep_row, kept_rows, length, measure_rates, told
 from planted import TEXTURES, texture_set
-from results import RESULTS, header, write_section
+from results import header, write_section
 from skimage import data as pictures
 
 import mezzotint as mz
@@ -30,6 +32,7 @@ from mezzotint.features.extractor import resized, rgb
 from mezzotint.features.pretrained import load_lite
 from mezzotint.images import to_float
 from mezzotint.metrics.detecting import aupro, auroc
+from mezzotint.runs.folder import RunFolder
 
 COMPONENTS = (5, 10, 20, 40, 60)
 STAGES, SIDE, PATCHES, FITTED = slice(2, 4), 224, 4096, 300
@@ -101,9 +104,9 @@ def best_pca(case: Case) -> Said:
     return max((pca(case, count) for count in COMPONENTS), key=lambda s: auroc(s.scores, case.bad))
 
 
-def plain(case: Case, budget: str) -> Said:
+def plain(case: Case, given: Length) -> Said:
     """The default autoencoder by its pixel error."""
-    model = train(case, budget, "default", {}).model
+    model = train(case, "default", given).model
     images = to_float(case.tested)
     heat = maps.smooth(maps.pixel_error(images / 2, model.reconstruct(images) / 2))
     errors = (images - model.reconstruct(images)).square().flatten(1).mean(1)
@@ -137,15 +140,15 @@ def lite():
     return load_lite()
 
 
-def train(case: Case, budget: str, preset: str, options: dict) -> mz.Run:
+def train(case: Case, preset: str, given: Length) -> mz.Run:
     images = load_images(case.train, size=case.train.shape[1:3], channels=case.train.shape[3])
-    out = Path(tempfile.mkdtemp(dir=tempfile.gettempdir())) / "run"
-    return mz.train("autoencoder", images, out=out, preset=preset, budget=budget, **options)
+    with tempfile.TemporaryDirectory() as home:
+        return mz.train("autoencoder", images, out=Path(home) / "run", preset=preset, **given)
 
 
-def ours(case: Case, budget: str, options: dict) -> dict[str, Said]:
+def ours(case: Case, given: Length) -> dict[str, Said]:
     """The preset ``detector`` with its own features and with ImageNet's."""
-    run = train(case, budget, "detector", options)
+    run = train(case, "detector", given)
     good = load_images(case.train, size=case.train.shape[1:3], channels=case.train.shape[3])
     images = load_images(case.tested, size=case.train.shape[1:3], channels=case.train.shape[3])
     said = {}
@@ -155,12 +158,13 @@ def ours(case: Case, budget: str, options: dict) -> dict[str, Said]:
     return said
 
 
-def compare(case: Case, budget: str, options: dict) -> dict[str, tuple[float, ...]]:
+def compare(options: argparse.Namespace, part: str, case: Case) -> dict[str, tuple[float, ...]]:
     """Side -> AUROC of images, and AUROC and AUPRO of pixels."""
-    said = ours(case, budget, options)
+    set_here = parse_assignments(options.set)
+    said = ours(case, {**length(options, f"detector {part}"), **set_here})
     peers: dict[str, Callable[[], Said]] = {
         "PCA, best number of components": lambda: best_pca(case),
-        "plain autoencoder": lambda: plain(case, budget),
+        "plain autoencoder": lambda: plain(case, length(options, f"default {part}")),
         "memory bank, effnet-lite0": lambda: memory_bank(case),
     }
     said |= {name: peer() for name, peer in peers.items()}
@@ -169,7 +173,6 @@ def compare(case: Case, budget: str, options: dict) -> dict[str, tuple[float, ..
         pixel = () if case.masks is None else (auroc(side.maps, case.masks),
                                                aupro(side.maps, case.masks))  # fmt: skip
         found[name] = (auroc(side.scores, case.bad), *pixel)
-        print(f"{case.name:12} {name:34}", *(f"{number:.3f}" for number in found[name]), flush=True)
     return found
 
 
@@ -189,36 +192,66 @@ def mean_of(found: list[dict[str, tuple[float, ...]]]) -> dict[str, tuple[float,
     }
 
 
+def measure(options: argparse.Namespace) -> None:
+    """Every case that is not kept yet, a row each."""
+    for part in options.parts:
+        for case in PARTS[part](options.cases):
+            if case.name not in {row["case"] for row in kept_rows(options, "d1")}:
+                found = compare(options, part, case)
+                keep_row(options, "d1", {"part": part, "case": case.name, "sides": found})
+
+
+def section(options: argparse.Namespace) -> str:
+    """Markdown of the rows kept so far."""
+    rows = kept_rows(options, "d1")
+    body = []
+    for part in PARTS:
+        found = [(row["case"], row["sides"]) for row in rows if row["part"] == part]
+        if found:
+            found.append(("mean", mean_of([numbers for _, numbers in found])))
+            body += ["", f"### {part}", "", *table(found)]
+    head = f"{header(['scikit-image'], options.threads, 1)} {told(options, options.budget)}"
+    return (
+        "\n".join(["## D1: bad images found by a model of good ones\n", head + NOTES, *body]) + "\n"
+    )
+
+
+NOTES = (
+    " a training, on good images alone. AUROC of images / AUROC of pixels / AUPRO up to 0.3."
+    " Targets: ahead of PCA and of the plain autoencoder, within 0.02 of the memory bank. The"
+    " default score was chosen on gravel, grass and faces 0 with a look at brick; fashion had no"
+    " say."
+)
+
+
+def _probe(part: str, preset: str) -> Callable[[Length], float]:
+    def seen(given: Length) -> float:
+        case = next(PARTS[part]([]))
+        images = load_images(case.train, size=case.train.shape[1:3], channels=case.train.shape[3])
+        with tempfile.TemporaryDirectory() as home:
+            out = Path(home) / "run"
+            mz.train("autoencoder", images, out=out, preset=preset, **given)
+            return float(RunFolder(out).lines()[-1]["images"])
+
+    return seen
+
+
 def main() -> None:
     """Train, score, and write the section D1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=list(PARTS), help="one part; writes nothing")
-    parser.add_argument("--cases", nargs="*", default=[], help="of that part; writes nothing")
-    parser.add_argument("--budget", default="60s", help="of each training")
+    parser = arguments(__doc__, "60s")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--cases", nargs="*", default=[], help="of one part")
     parser.add_argument("--set", nargs="*", default=[], help="options over the preset detector's")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    body = []
-    for part in [options.only] if options.only else PARTS:
-        found = [
-            (case.name, compare(case, options.budget, parse_assignments(options.set)))
-            for case in PARTS[part](options.cases)
-        ]
-        found.append(("mean", mean_of([numbers for _, numbers in found])))
-        body += ["", f"### {part}", "", *table(found)]
-    print("\n".join(body))
-    if options.only or options.cases or options.set:
+    if options.rate:
+        kinds = itertools.product(options.parts, ("detector", "default"))
+        sides = {f"{preset} {part}": _probe(part, preset) for part, preset in kinds}
+        measure_rates(options, sides, lambda name: options.budget)
         return
-    told = (
-        f"{header(['scikit-image'], options.threads, 1)} Trained for {options.budget} of wall clock"
-        " on good images alone. AUROC of images / AUROC of pixels / AUPRO up to 0.3. Targets:"
-        " ahead of PCA and of the plain autoencoder, within 0.02 of the memory bank."
-        " The default score was chosen on gravel, grass and faces 0 with a look at brick; fashion"
-        " had no say."
-    )
-    title = "## D1: bad images found by a model of good ones\n"
-    write_section(RESULTS, "D1", "\n".join([title, told, *body]) + "\n")
+    if not options.table:
+        measure(options)
+    write_section(options.results, "D1", section(options))
 
 
 if __name__ == "__main__":

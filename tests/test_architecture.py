@@ -78,7 +78,7 @@ TABLE = {
     "joined families": Group(2.3, "families.text_to_image families.pretrained"),
     "tuned families": Group(2.4, "families.tuning"),
     # 3: a run: its folder, its batches, its loop
-    "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots"),
+    "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots runs.best"),
     "machinery": Group(
         3.0,
         "training.devices training.feeding training.recording training.records training.seats"
@@ -101,6 +101,7 @@ TABLE = {
         " training.history training.plans"
         " training.watching training.models training.caching",
     ),
+    "looks": Group(4.05, "training.evaluations"),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),

@@ -144,3 +144,33 @@ def test_no_watch_on_the_command_line(digits, monkeypatch, tmp_path, capsys):
     assert "diversity" not in lines
     header = json.loads((tmp_path / "--no-watch" / "run.json").read_text())
     assert header["recipe"]["watch"] is False
+
+
+REPEATING = {"duplicates": 0.6, "vendi": 0.2, "modes": 0.2, "density": 0.1, "coverage": 0.02}
+
+
+def test_poor_samples_that_stay_alike_are_flagged_at_the_second_look():
+    before = now = signals(**REPEATING)
+    assert alarm(now, {}, 100) == ""
+    assert alarm(now, {}, collapse.STAYED_STEPS - 1, before) == ""
+    text = alarm(now, {}, collapse.STAYED_STEPS, before)
+    assert text.startswith("samples have long repeated one another: duplicates 0.60 (above 0.40)")
+
+
+@pytest.mark.parametrize("mended", [{"duplicates": 0.4}, {"vendi": 0.35}, {"coverage": 0.07}])
+def test_poor_samples_that_get_better_are_left_alone(mended):
+    assert alarm(signals(**REPEATING | mended), {}, 100, signals(**REPEATING)) == ""
+    if "coverage" not in mended:
+        assert alarm(signals(**REPEATING), {}, 100, signals(**REPEATING | mended)) == ""
+
+
+def test_a_resumed_watch_remembers_the_look_before(digits, monkeypatch):
+    monkeypatch.setattr(Yardstick, "measure", lambda self, pixels: signals(**REPEATING))
+    family = Shown(digits.train.gather(range(COUNT)))
+    watch, fresh = (Watch(family, digits, wanted=True) for _ in range(2))
+    watch.look(family, 100, Silent())
+    assert watch.health is Health.UNCLEAR
+    fresh.restore(watch.state(), 500)
+    assert fresh.diversity == watch.diversity
+    fresh.look(family, 200, Silent())
+    assert fresh.health is Health.COLLAPSED

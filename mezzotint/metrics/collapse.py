@@ -19,6 +19,7 @@ TINY = 1e-9  # a vector of length zero has no direction
 CREDIBLE = 0.7  # of the density of real images; below, samples are too poor to be of any kind
 FALLEN, REACHED = 0.5, 0.2
 STUCK_STEPS, STUCK_COVERAGE = 500, 0.1
+STAYED_STEPS, GROWN = 50, 0.05
 AGREEING = 2
 
 Kinds = NDArray[np.integer]
@@ -191,6 +192,7 @@ RULES = (
         lambda signals, steps: steps >= STUCK_STEPS and signals.coverage < STUCK_COVERAGE,
     ),
 )
+STAYING = (Sign("duplicates", 0.4, above=True), Sign("vendi", 0.35), Sign("modes", 0.35))
 GAINED = ("coverage", "classes", "modes", "pairwise")
 
 
@@ -207,6 +209,23 @@ def fallen(signals: Signals, best: Mapping[str, float]) -> list[Sign]:
     return [sign for sign in signs if sign.seen(signals)]
 
 
+def stayed(signals: Signals, before: Signals | None, steps: int) -> list[Sign]:
+    """Signs that poor samples repeat one another, all of them at two looks in a row.
+
+    Args:
+        signals: as they are now.
+        before: at the look before; None at the first.
+        steps: iterations so far; early on most generators make images that are alike.
+
+    Returns:
+        Nothing where a sign is missing, or where more of the images is covered than before.
+    """
+    if before is None or steps < STAYED_STEPS or signals.coverage >= before.coverage + GROWN:
+        return []
+    seen = all(sign.seen(look) for sign in STAYING for look in (before, signals))
+    return list(STAYING) if seen else []
+
+
 def doubtful(signals: Signals) -> bool:
     """Whether signs of a rule agree, if only because samples are poor: nothing to go back to."""
     return any(rule.agreed(signals) for rule in RULES)
@@ -218,14 +237,19 @@ def better(signals: Signals, best: Mapping[str, float]) -> dict[str, float]:
     return {name: max(value, best.get(name, 0.0)) for name, value in now.items()}
 
 
-def alarm(signals: Signals, best: Mapping[str, float], steps: int) -> str:
+def alarm(
+    signals: Signals, best: Mapping[str, float], steps: int, before: Signals | None = None
+) -> str:
     """What two signals agree to be wrong, in words; empty when there is no such thing.
 
     Args:
         signals: as they are now.
         best: see :func:`fallen`.
         steps: iterations so far.
+        before: signals at the look before.
     """
-    found = [text for rule in RULES if (text := rule.found(signals, steps))]
     lost = Rule("the run has lost variety it had", tuple(fallen(signals, best)))
-    return next(iter(found), lost.found(signals, steps))
+    repeat = Rule("samples have long repeated one another", tuple(stayed(signals, before, steps)))
+    return next(
+        (text for rule in (*RULES, lost, repeat) if (text := rule.found(signals, steps))), ""
+    )

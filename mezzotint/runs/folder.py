@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mezzotint.errors import BusyError, ConfigError, MissingInputError
-from mezzotint.runs import checkpoint, snapshots
+from mezzotint.runs import best, checkpoint, snapshots
 from mezzotint.storage import faults
 from mezzotint.storage.files import make_folder, replace_bytes, replace_json, storing, sweep
 from mezzotint.storage.readers import parse_json, read_small
@@ -123,8 +123,13 @@ class RunFolder:
         return list(_whole_lines(self.history))
 
     def rewind(self, images: int) -> None:
-        """Drop history and snapshots after ``images``: those steps are about to be done again."""
+        """Drop history and snapshots after ``images``: those steps are about to be done again.
+
+        The best averages stay unless nothing does (``images`` < 0).
+        """
         snapshots.rewind(self.averages, images)
+        if images < 0:
+            best.forget(self.averages)
         if self.history.exists():
             kept = [line for line in self.lines() if line.get("images", 0) <= images]
             text = "".join(json.dumps(line) + "\n" for line in kept).encode()

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mezzotint.runs.best import Best
+
 TASKS = {
     "autoencoder": "image-feature-extraction",
     "vae": "unconditional-image-generation",
@@ -56,6 +58,12 @@ reconstructions before you rely on it; samples may resemble training images clos
 def with_length(card: str, length: float) -> str:
     """A card that says which length of average was chosen when the run was over."""
     told = f"EMA of length {length:g}, chosen afterwards; the numbers above are of the first one"
+    return re.sub(r"\(EMA[^)]*\)", f"({told})", card)
+
+
+def with_best(card: str, chosen: Best) -> str:
+    """A card that says that the weights are not those of the end."""
+    told = f"EMA of the first {chosen.images:,} images, whose samples covered more of the real ones"
     return re.sub(r"\(EMA[^)]*\)", f"({told})", card)
 
 

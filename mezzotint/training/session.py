@@ -9,7 +9,6 @@ from typing import Any
 from mezzotint.data.dataset import Images
 from mezzotint.errors import (
     CollapseError,
-    DataError,
     NonFiniteError,
     Stopped,
     StorageError,
@@ -18,19 +17,18 @@ from mezzotint.errors import (
 from mezzotint.families.base import Family
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs import checkpoint, snapshots
+from mezzotint.runs.best import Best
 from mezzotint.runs.folder import RunFolder
-from mezzotint.storage import faults
-from mezzotint.storage.weights import first_non_finite
 from mezzotint.training.caching import known_rows
-from mezzotint.training.cards import model_card
+from mezzotint.training.cards import model_card, with_best
 from mezzotint.training.curves import draw_curves
 from mezzotint.training.devices import together, told_by_leader
+from mezzotint.training.evaluations import Evaluations
 from mezzotint.training.feeding import Feed
 from mezzotint.training.few_images import copying
 from mezzotint.training.history import History
 from mezzotint.training.loop import Trainer
 from mezzotint.training.models import prepare, settle, steady, write_model
-from mezzotint.training.previews import draw_previews, validation_losses
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.records import Record
 from mezzotint.training.signals import StopRequest
@@ -91,26 +89,36 @@ class Session:
             self._finish()
 
     def _start(self) -> None:
-        self.history = History(self.folder, self.recipe.log_every)
-        self.tracker = open_tracker(self.recipe.tensorboard and self.leads, self.folder.path)
-        self._previews = 0
-        self._suspects = Suspects(self.data.train)
-        self.watch = Watch(self.family, self.data, self.recipe.watch)
-        steady(self.family, self.watch.alarms)
-        if self.leads:
-            self.folder.sweep()
-            if not self.folder.exists():
-                self.folder.write_header(self.header)
         saved = self.folder.newest_checkpoint()
+        if self.leads:
+            self._tidy(saved is None)
+        self._await_others()
+        self._open()
         if saved is not None:
             self._restore(saved)
             self._settle(saved.path)
             self.show.say(f"resuming {self.folder.path} at {self.trainer.images:,} images")
         else:
-            if self.leads:
-                self.folder.rewind(-1)
             self._save()
         self._await_others()
+
+    def _tidy(self, anew: bool) -> None:
+        self.folder.sweep()
+        if not self.folder.exists():
+            self.folder.write_header(self.header)
+        if anew:
+            self.folder.rewind(-1)
+
+    def _open(self) -> None:
+        self.history = History(self.folder, self.recipe.log_every)
+        self.tracker = open_tracker(self.recipe.tensorboard and self.leads, self.folder.path)
+        self._suspects = Suspects(self.data.train)
+        self.watch = Watch(self.family, self.data, self.recipe.watch)
+        steady(self.family, self.watch.alarms)
+        looked_at, total = self.trainer.averages.main, self.recipe.previews
+        self.evaluations = Evaluations(
+            self.family, self.data.held_out, self.folder, looked_at, self.watch, total, self.show
+        )
 
     def _settle(self, restored: Path) -> None:
         for path in self._make_newest(restored):
@@ -126,7 +134,7 @@ class Session:
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         self.trainer.restore(saved)
         self.history.restore(saved.state["history"])
-        self._previews = saved.state["previews"]
+        self.evaluations.done = saved.state["previews"]
         self.watch.restore(saved.state.get("watch", {}), self.trainer.images)
         self.trainer.alarms = self.watch.alarms
         steady(self.family, self.watch.alarms)
@@ -150,7 +158,7 @@ class Session:
         """Everything that happens after an iteration; the leading process writes."""
         self.history.add(record)
         due = self.history.due(record)
-        looked = due and self._preview_due(record)
+        looked = due and self.evaluations.due(record.progress)
         if self.leads and due:
             self._log(record, looked)
         wanted = self.recipe.ema_snapshots
@@ -164,7 +172,7 @@ class Session:
 
     def _heed(self, record: Record) -> None:
         """Do what the leading process's watch calls for."""
-        self._previews = int(record.progress * self.recipe.previews)
+        self.evaluations.count(record.progress)
         health = int(self.watch.health)
         if self.watch.active:
             health = told_by_leader(self.trainer.accelerator, health)
@@ -175,7 +183,7 @@ class Session:
             self._save()
 
     def _log(self, record: Record, look: bool) -> None:
-        extra = self._look(record) if look else {}
+        extra = self.evaluations.look(record) if look else {}
         self._warn_of_copying(record)
         line = self.history.write(record, extra)
         self.tracker(line)
@@ -195,26 +203,6 @@ class Session:
             self.show.say(warning)
             self._warned = True
 
-    def _preview_due(self, record: Record) -> bool:
-        return record.progress * self.recipe.previews >= self._previews + 1 or record.progress >= 1
-
-    def _look(self, record: Record) -> dict[str, float]:
-        """Validation numbers and pictures of the averaged model; a failure costs a warning."""
-        self.watch.health = Health.UNCLEAR
-        if first_non_finite(self.trainer.averages.main.tensors) is not None:
-            return {}  # the step after this, or the checkpoint, will find out and roll back
-        with self.trainer.averages.main.applied():
-            settle(self.family)
-            try:
-                draw_previews(self.family, self.data.held_out, self.folder.samples, record.images)
-                faults.point("sample.done")
-            except (StorageError, DataError) as error:
-                self.show.say(f"warning: a preview was not written: {error.what}")
-            losses = validation_losses(self.family, self.data.held_out)
-            losses |= self.watch.look(self.family, record.step, self.show)
-            self.family.train()
-        return losses
-
     def _save(self) -> None:
         """Write a checkpoint unless it is there; every process finds broken weights alike."""
         if self.trainer.images == self._saved_images:
@@ -223,7 +211,7 @@ class Session:
         if self.leads:
             self.folder.sync()  # the history up to a checkpoint is as durable as it is
             state = {**self.trainer.state(), "history": self.history.state()}
-            state |= {"previews": self._previews, "watch": self.watch.state()}
+            state |= {"previews": self.evaluations.done, "watch": self.watch.state()}
             checkpoint.save(self.folder.checkpoints, self.trainer.images, tensors, state)
             checkpoint.prune(self.folder.checkpoints, self.recipe.keep, self.watch.sound)
         self._mark_saved()
@@ -236,8 +224,9 @@ class Session:
         spent = self.trainer.seconds
         self._restore(saved)
         self.trainer.go_on(spent)
-        self._previews = int(self.trainer.progress * self.recipe.previews)
-        if self.trainer.progress >= 1 and not self.trainer.images:
+        self.evaluations.count(self.trainer.progress)
+        ended = self.trainer.progress >= 1 and not self.trainer.images
+        if ended and self.evaluations.best is None:
             what = f"{error.what}; no time is left to begin anew"
             raise TrainingError(what, str(self.folder.path), "give a longer budget") from error
 
@@ -283,12 +272,20 @@ class Session:
         if self.leads:
             self._draw(lines := self.folder.lines())
         self.family.load_state_dict(self.trainer.averages.main.tensors)
+        chosen = self._choose()
         settle(self.family)
         if self.leads:
             card = model_card(self.header, lines[-1] if lines else {})
-            write_model(self.family, self.folder, card)
+            write_model(self.family, self.folder, with_best(card, chosen) if chosen else card)
         self.tracker(None)
         self._await_others()
+
+    def _choose(self) -> Best | None:
+        """The best averages, put into the family, where the end is clearly worse."""
+        chosen = self.evaluations.outdone()
+        if not told_by_leader(self.trainer.accelerator, int(chosen is not None)):
+            return None
+        return self.evaluations.put_back()
 
     def _draw(self, lines: list[dict[str, Any]]) -> None:
         spec, curve = self.header["data"]["spec"], self.folder.path / "curve.png"

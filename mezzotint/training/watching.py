@@ -195,6 +195,7 @@ class Watch:
         self.active = wanted and isinstance(family, Steadies) and isinstance(family, Samples)
         self._yardstick: Yardstick | None = None
         self._best: dict[str, float] = {}
+        self._before: Signals | None = None
         self.alarms, self.sound = 0, 0 if self.active else None
         self.finding, self.health = "", Health.UNCLEAR
         self.diversity: float | None = None
@@ -231,7 +232,8 @@ class Watch:
 
     def _judge(self, signals: Signals, steps: int) -> None:
         self.diversity = signals.coverage
-        self.finding = alarm(signals, self._best, steps)
+        self.finding = alarm(signals, self._best, steps, self._before)
+        self._before = signals
         if self.finding:
             self.health = Health.COLLAPSED
         elif not (fallen(signals, self._best) or doubtful(signals)):
@@ -240,11 +242,14 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold."""
-        return {"alarms": self.alarms, "sound": self.sound, "best": self._best}
+        before = None if self._before is None else self._before.numbers()
+        known = {"alarms": self.alarms, "sound": self.sound, "best": self._best}
+        return {**known, "diversity": self.diversity, "before": before}
 
     def restore(self, state: Mapping[str, Any], images: int) -> None:
         """Go back to what :meth:`state` gave; ``images``: of the checkpoint it is from."""
         self.alarms = max(self.alarms, state.get("alarms", 0))  # going back forgets none
-        sound = state.get("sound")
-        self._best = dict(state.get("best", {}))
+        sound, before = state.get("sound"), state.get("before")
+        self._before = None if before is None else Signals(**before)
+        self._best, self.diversity = dict(state.get("best", {})), state.get("diversity")
         self.sound = None if not self.active else images if sound is None else sound

@@ -1,0 +1,70 @@
+"""The best averages that a run has shown, for a run that ends worse.
+
+``averages/best.safetensors`` holds the averages, what they scored and the images seen until then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mezzotint.errors import DataError, RefusedError
+from mezzotint.storage.files import make_folder
+from mezzotint.storage.readers import inside
+from mezzotint.storage.weights import check_header, load_tensors, replace_tensors
+
+NAME, PREFIX = "best.safetensors", "average/"
+SCORE, IMAGES = "score", "images"
+
+
+@dataclass(frozen=True)
+class Best:
+    """What averages scored, higher is better, after how many images."""
+
+    score: float
+    images: int
+
+
+def keep(folder: Path, best: Best, tensors: Mapping[str, Tensor]) -> None:
+    """Write averages in place of the ones kept, whole or not at all.
+
+    Raises:
+        StorageError, CannotCreateError: it cannot be written.
+    """
+    score = torch.tensor(best.score, dtype=torch.float64)
+    told = {SCORE: score, IMAGES: torch.tensor(best.images)}
+    named = {PREFIX + name: tensor for name, tensor in tensors.items()}
+    replace_tensors(make_folder(folder) / NAME, {**named, **told})
+
+
+def kept(folder: Path) -> Best | None:
+    """What is kept; None where nothing is, or nothing whole."""
+    from safetensors import safe_open
+
+    if not (folder / NAME).is_file():
+        return None
+    try:
+        header = check_header(inside(folder, NAME))
+    except (DataError, RefusedError):
+        return None
+    if any(name not in header or header[name].shape != () for name in (SCORE, IMAGES)):
+        return None
+    with safe_open(folder / NAME, "pt") as file:
+        return Best(float(file.get_tensor(SCORE)), int(file.get_tensor(IMAGES)))
+
+
+def averages(folder: Path) -> dict[str, Tensor]:
+    """The averages that are kept, by name.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    tensors = load_tensors(folder / NAME)
+    return {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
+
+
+def forget(folder: Path) -> None:
+    """Remove what is kept."""
+    (folder / NAME).unlink(missing_ok=True)
