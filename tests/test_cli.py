@@ -265,6 +265,14 @@ def test_import_is_quick_and_without_heavy_packages() -> None:
     assert not loaded & {"torch", "numpy", "PIL", "tyro", "yaml", "matplotlib", "rich"}
 
 
+def test_a_command_loads_no_package_of_another_family() -> None:
+    code = "import sys, mezzotint.api; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {"diffusers", "transformers", "peft", "accelerate", "sklearn", "matplotlib"}
+
+
 def slowness() -> float:
     """How much longer than on an idle machine a bare interpreter takes to start, at least 1."""
     return max(1.0, seconds_of("-c", "pass") / 0.05)

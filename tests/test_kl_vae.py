@@ -20,7 +20,7 @@ from mezzotint.families.kl_coding import (
     map_distance,
 )
 from mezzotint.families.kl_vae import KLVAE
-from mezzotint.nets.diffusers_vae import norm_groups
+from mezzotint.nets.layers import norm_groups
 from mezzotint.nets.patch_critic import PatchCritic
 from mezzotint.seeds import BatchNoise
 

@@ -1,16 +1,12 @@
 """diffusers' ``AutoencoderKL`` for images of any size."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
-from mezzotint.nets.layers import crop_to, pad_to_multiple, padded
-
-GROUP = 4
-MOST_GROUPS = 32
+from mezzotint.nets.layers import crop_to, norm_groups, pad_to_multiple, padded
 
 
 class DiffusersVAE(nn.Module):
@@ -60,11 +56,3 @@ class DiffusersVAE(nn.Module):
     def decode(self, latent: Tensor) -> Tensor:
         """Images (N, C, H, W), not clamped, of latents (N, latent, h, w)."""
         return crop_to(self.vae.decoder(self.vae.post_quant_conv(latent)), self.size)
-
-
-def norm_groups(widths: Sequence[int]) -> int:
-    """Groups of group norm that divide every width and hold 4 channels at the least, 32 at most."""
-    common = math.gcd(*widths)
-    return next(
-        n for n in range(MOST_GROUPS, 0, -1) if common % n == 0 and n * GROUP <= max(common, GROUP)
-    )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 Norm = Literal["none", "group", "batch"]
 Activation = Literal["relu", "silu", "leaky"]
+GROUP, MOST_GROUPS = 4, 32
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -63,3 +64,11 @@ def crop_to(images: Tensor, size: Sequence[int]) -> Tensor:
 def padded(side: int, multiple: int) -> int:
     """The side after :func:`pad_to_multiple`."""
     return side + -side % multiple
+
+
+def norm_groups(widths: Sequence[int]) -> int:
+    """Groups of group norm that divide every width and hold 4 channels at the least, 32 at most."""
+    common = math.gcd(*widths)
+    return next(
+        n for n in range(MOST_GROUPS, 0, -1) if common % n == 0 and n * GROUP <= max(common, GROUP)
+    )

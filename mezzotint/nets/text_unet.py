@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.errors import MissingExtraError
-from mezzotint.nets.diffusers_vae import norm_groups
+from mezzotint.nets.layers import norm_groups
 
 HEAD, TEXT_HEAD = 32, 16  # channels; narrower ones cost a CPU more time for the same products
 MOST_HEADS = 8
