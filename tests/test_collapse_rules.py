@@ -164,6 +164,24 @@ def test_poor_samples_that_get_better_are_left_alone(mended):
         assert alarm(signals(**REPEATING), {}, 100, signals(**REPEATING | mended)) == ""
 
 
+LEAVING = {"density": 1.1, "coverage": 0.4, "modes": 0.4, "vendi": 0.5}
+
+
+def test_a_generator_that_has_just_begun_leaves_nothing_out():
+    """Its samples lie amid the images and reach none of them; good ones of a few kinds do."""
+    last = collapse.BEGUN_STEPS - 1
+    assert alarm(signals(**LEAVING, recall=0.1), {}, last) == ""
+    assert "leave kinds of images out" in alarm(signals(**LEAVING, recall=0.1), {}, last + 1)
+    assert "leave kinds of images out" in alarm(signals(**LEAVING, recall=0.3), {}, 1)
+
+
+def test_a_generator_that_covers_more_and_more_is_left_alone():
+    now, before = signals(**LEAVING), signals(**LEAVING | {"coverage": 0.3})
+    assert alarm(now, {}, 1000, before) == ""
+    assert "leave kinds of images out" in alarm(now, {}, 1000, now)
+    assert "leave kinds of images out" in alarm(before, {}, 1000, now)
+
+
 def test_a_resumed_watch_remembers_the_look_before(digits, monkeypatch):
     monkeypatch.setattr(Yardstick, "measure", lambda self, pixels: signals(**REPEATING))
     family = Shown(digits.train.gather(range(COUNT)))

@@ -270,6 +270,13 @@ def test_the_cache_is_kept_and_made_anew_for_other_weights(captioned: Path, tmp_
     assert known_rows(ours, train, Recipe(images=1, flip=True), run, _Silent()).keys() == {"words"}
 
 
+def test_reading_tells_the_time_left_with_what_comes_after(captioned: Path, tmp_path: Path) -> None:
+    train, told = mz.load_images(captioned, size=16).train, _Left()
+    known_rows(model((16, 16)), train, Recipe(images=1), RunFolder(tmp_path), told, after=100.0)
+    assert {note.split(" ")[0] for note, _ in told.seen} == {"reading", "looking"}
+    assert all(left >= 100 for _, left in told.seen)
+
+
 def _kinds(cache: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in cache.iterdir())
 
@@ -326,3 +333,11 @@ def test_the_server_draws_the_same_pictures() -> None:
         wanted = to_uint8(ours.sample([5 + index], **options))[0]
         found = np.asarray(Image.open(io.BytesIO(content)))
         np.testing.assert_array_equal(found, wanted)
+
+
+class _Left(_Silent):
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float]] = []
+
+    def update(self, done: float, total: float, note: str = "", seconds_left: float = 0) -> None:
+        self.seen.append((note, seconds_left))

@@ -20,6 +20,7 @@ CREDIBLE = 0.7  # of the density of real images; below, samples are too poor to 
 FALLEN, REACHED = 0.5, 0.2
 STUCK_STEPS, STUCK_COVERAGE = 500, 0.1
 STAYED_STEPS, GROWN = 50, 0.05
+BEGUN_STEPS, REACHING = 100, 0.2  # samples of a generator that has just begun reach no real image
 AGREEING = 2
 
 Kinds = NDArray[np.integer]
@@ -148,24 +149,51 @@ class Sign:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When signals are looked at.
+
+    Attributes:
+        steps: iterations so far.
+        before: signals at the look before; None at the first.
+    """
+
+    steps: int
+    before: Signals | None = None
+
+    def grows(self, signals: Signals) -> bool:
+        """Whether clearly more of the images is covered than at the look before."""
+        return self.before is not None and signals.coverage >= self.before.coverage + GROWN
+
+
+@dataclass(frozen=True)
 class Rule:
-    """An alarm: two of ``signs`` while ``applies``, (signals, generator steps) -> bool."""
+    """An alarm: two of ``signs`` while ``applies``."""
 
     says: str
     signs: tuple[Sign, ...]
-    applies: Callable[[Signals, int], bool] = lambda signals, steps: True
+    applies: Callable[[Signals, Moment], bool] = lambda signals, now: True
 
     def agreed(self, signals: Signals) -> list[Sign]:
         """Signs that agree; empty where too few do."""
         seen = [sign for sign in self.signs if sign.seen(signals)]
         return seen if len(seen) >= AGREEING else []
 
-    def found(self, signals: Signals, steps: int) -> str:
+    def found(self, signals: Signals, now: Moment) -> str:
         """What is wrong, in words; empty when nothing is."""
         seen = self.agreed(signals)
-        if not seen or not self.applies(signals, steps):
+        if not seen or not self.applies(signals, now):
             return ""
         return f"{self.says}: {', '.join(sign.words(signals) for sign in seen)}"
+
+
+def _settled(signals: Signals, now: Moment) -> bool:
+    """Whether samples are good enough to miss kinds, and training is not about to find them."""
+    begun = now.steps >= BEGUN_STEPS or signals.recall >= REACHING
+    return signals.credible and begun and not now.grows(signals)
+
+
+def _stuck(signals: Signals, now: Moment) -> bool:
+    return now.steps >= STUCK_STEPS and signals.coverage < STUCK_COVERAGE
 
 
 RULES = (
@@ -184,12 +212,12 @@ RULES = (
             Sign("vendi", 0.6),
             Sign("duplicates", 0.5, above=True),
         ),
-        lambda signals, steps: signals.credible,
+        _settled,
     ),
     Rule(
         "samples are far from the images and nearly alike",
         (Sign("pairwise", 0.35), Sign("vendi", 0.25), Sign("modes", 0.3)),
-        lambda signals, steps: steps >= STUCK_STEPS and signals.coverage < STUCK_COVERAGE,
+        _stuck,
     ),
 )
 STAYING = (Sign("duplicates", 0.4, above=True), Sign("vendi", 0.35), Sign("modes", 0.35))
@@ -209,20 +237,15 @@ def fallen(signals: Signals, best: Mapping[str, float]) -> list[Sign]:
     return [sign for sign in signs if sign.seen(signals)]
 
 
-def stayed(signals: Signals, before: Signals | None, steps: int) -> list[Sign]:
+def stayed(signals: Signals, now: Moment) -> list[Sign]:
     """Signs that poor samples repeat one another, all of them at two looks in a row.
 
-    Args:
-        signals: as they are now.
-        before: at the look before; None at the first.
-        steps: iterations so far; early on most generators make images that are alike.
-
-    Returns:
-        Nothing where a sign is missing, or where more of the images is covered than before.
+    Nothing where a sign is missing, where more of the images is covered than before, or early on,
+    when most generators make images that are alike.
     """
-    if before is None or steps < STAYED_STEPS or signals.coverage >= before.coverage + GROWN:
+    if now.before is None or now.steps < STAYED_STEPS or now.grows(signals):
         return []
-    seen = all(sign.seen(look) for sign in STAYING for look in (before, signals))
+    seen = all(sign.seen(look) for sign in STAYING for look in (now.before, signals))
     return list(STAYING) if seen else []
 
 
@@ -248,8 +271,7 @@ def alarm(
         steps: iterations so far.
         before: signals at the look before.
     """
+    now = Moment(steps, before)
     lost = Rule("the run has lost variety it had", tuple(fallen(signals, best)))
-    repeat = Rule("samples have long repeated one another", tuple(stayed(signals, before, steps)))
-    return next(
-        (text for rule in (*RULES, lost, repeat) if (text := rule.found(signals, steps))), ""
-    )
+    repeat = Rule("samples have long repeated one another", tuple(stayed(signals, now)))
+    return next((text for rule in (*RULES, lost, repeat) if (text := rule.found(signals, now))), "")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ Look = Callable[[range], Mapping[str, Tensor]]
 
 
 def known_rows(
-    family: Family, train: Images, recipe: Recipe, folder: RunFolder, show: Progress
+    family: Family,
+    train: Images,
+    recipe: Recipe,
+    folder: RunFolder,
+    show: Progress,
+    after: float = 0.0,
 ) -> dict[str, Rows]:
     """Rows by name for each training image; nothing for a family that needs none.
 
@@ -38,6 +44,7 @@ def known_rows(
         recipe: images that it moves or mirrors have to be looked at anew at each step.
         folder: of the run; the rows are kept in ``cache/`` and found again.
         show: where progress goes.
+        after: seconds of work that come after it, where that is known.
 
     Raises:
         StorageError, CannotCreateError: the cache cannot be written.
@@ -47,18 +54,31 @@ def known_rows(
     captions = train.captions_of(range(len(train))) or (None,) * len(train)
 
     def read(rows: range) -> Mapping[str, Tensor]:
-        show.update(0, 1, f"reading caption {rows.stop:,} of {len(train):,}")
         return family.known_of_captions(captions[rows.start : rows.stop])
 
     def look(rows: range) -> Mapping[str, Tensor]:
-        show.update(0, 1, f"looking at image {rows.stop:,} of {len(train):,}")
         return family.known_of_images(to_float(train.gather(rows)).to(family.device))
 
     place, made_of = folder.path / "cache", _digest(family, train)
-    found = _kept(place / f"captions-{made_of}", len(train), read)
+    told = _told(read, "reading caption", len(train), show, after)
+    found = _kept(place / f"captions-{made_of}", len(train), told)
     if recipe.flip or recipe.jitter:
         return found
-    return {**found, **_kept(place / f"images-{made_of}", len(train), look)}
+    told = _told(look, "looking at image", len(train), show, after)
+    return {**found, **_kept(place / f"images-{made_of}", len(train), told)}
+
+
+def _told(look: Look, doing: str, count: int, show: Progress, after: float) -> Look:
+    """The same look, telling how far it is; the time left where that after it is known."""
+    started = time.monotonic()
+
+    def looking(rows: range) -> Mapping[str, Tensor]:
+        spent = time.monotonic() - started
+        rest = spent * (count - rows.start) / max(rows.start, 1)
+        show.update(0, 1, f"{doing} {rows.stop:,} of {count:,}", after and rest + after)
+        return look(rows)
+
+    return looking
 
 
 def _digest(family: Family, train: Images) -> str:

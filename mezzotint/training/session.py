@@ -82,7 +82,9 @@ class Session:
         with together(), self.folder.hold() if self.leads else nullcontext(), stop.listening():
             self._start()
             with self.trainer.accelerator.main_process_first():
-                feed.know(known_rows(self.family, feed.images, self.recipe, self.folder, self.show))
+                after = max(0.0, (self.recipe.budget or 0.0) - self.trainer.seconds)
+                given = (feed.images, self.recipe, self.folder, self.show, after)
+                feed.know(known_rows(self.family, *given))
             self._train_through_rollbacks()
             if self.trainer.progress < 1:  # a signal came, here or to another process
                 raise Stopped(int(stop.signal_number or 2), str(self.folder.path))
