@@ -28,7 +28,7 @@ from mezzotint.metrics.intervals import wilson
 
 SAMPLES = 500
 SHARES = {"autoencoder": 0.2, "diffusion": 0.8}  # the defaults of the one command
-GUIDANCE = (1.0, 2.0, 3.0, 5.0, 7.5)
+GUIDANCE = (1.0, 2.0, 3.0, 5.0)
 SHOWN = [
     "a red circle above a blue square",
     "a large yellow triangle",

@@ -133,14 +133,21 @@ def test_a_run_without_time_to_begin_anew_gives_what_was_best(digits, monkeypatc
     assert same(weights(run), best.averages(run / "averages"))
 
 
-def test_where_nothing_was_ever_seen_the_run_ends_with_its_report(digits, monkeypatch, tmp_path):
+def test_where_nothing_good_was_seen_the_run_ends_with_its_report(digits, monkeypatch, tmp_path):
+    turn = iter([{"modes": 0.4, "vendi": 0.4}, {"pairwise": 0.01, "duplicates": 1.0}])
+
     def measure(self, pixels):
-        return Signals(**{**HEALTHY, "coverage": 0.1, "pairwise": 0.01, "duplicates": 1.0})
+        return Signals(**{**HEALTHY, "coverage": 0.1, **next(turn)})
 
     monkeypatch.setattr(Yardstick, "measure", measure)
     timed = {name: value for name, value in TINY.items() if name != "images"}
+    clock = iter(0.2 * n for n in range(1, 10**6))
+    monkeypatch.setattr("mezzotint.training.loop.time.perf_counter", lambda: next(clock))
+    options = {**timed, "budget": 1.6, "previews": 2, "log_every": 1}
     with pytest.raises(TrainingError, match="no time is left to begin anew"):
-        api.train("gan", digits, tmp_path / "run", **{**timed, "budget": 0.5, "previews": 1})
+        api.train("gan", digits, tmp_path / "run", **options)
+    assert best.kept(tmp_path / "run/averages") == Best(0.1, 128)
+    assert not (tmp_path / "run/model").exists()
 
 
 @pytest.mark.parametrize("fault", ["best.done:1", "tensors.rename:1", "step.update:9"])

@@ -17,9 +17,7 @@ from mezzotint.training.previews import draw_previews, validation_losses
 from mezzotint.training.records import Record
 from mezzotint.training.watching import Health, Watch
 
-WORSE = (
-    0.1  # of the coverage; what is lost by less may be chance, and is no reason to undo training
-)
+WORSE = 0.1  # of the coverage; less may be chance, and no reason to undo training
 
 
 @dataclass

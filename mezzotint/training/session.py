@@ -228,7 +228,7 @@ class Session:
         self.trainer.go_on(spent)
         self.evaluations.count(self.trainer.progress)
         ended = self.trainer.progress >= 1 and not self.trainer.images
-        if ended and self.evaluations.best is None:
+        if ended and not self._was_better():
             what = f"{error.what}; no time is left to begin anew"
             raise TrainingError(what, str(self.folder.path), "give a longer budget") from error
 
@@ -284,10 +284,11 @@ class Session:
 
     def _choose(self) -> Best | None:
         """The best averages, put into the family, where the end is clearly worse."""
-        chosen = self.evaluations.outdone()
-        if not told_by_leader(self.trainer.accelerator, int(chosen is not None)):
-            return None
-        return self.evaluations.put_back()
+        return self.evaluations.put_back() if self._was_better() else None
+
+    def _was_better(self) -> bool:
+        outdone = self.evaluations.outdone() is not None
+        return bool(told_by_leader(self.trainer.accelerator, int(outdone)))
 
     def _draw(self, lines: list[dict[str, Any]]) -> None:
         spec, curve = self.header["data"]["spec"], self.folder.path / "curve.png"
