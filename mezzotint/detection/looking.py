@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from mezzotint.detection.bands import band_features
+from mezzotint.detection.density import Gaussian, fit_gaussian, mahalanobis
+from mezzotint.detection.maps import enlarged
 from mezzotint.families.base import Family, to_unit
 from mezzotint.features.extractor import Pixels
 from mezzotint.images import to_float
@@ -16,6 +18,7 @@ from mezzotint.images import to_float
 Network = Callable[[Tensor], list[Tensor]]
 PART = 64
 STRENGTH, WALKS = 0.25, 3
+MOST_VECTORS = 40_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Ground:
     family: Family
     network: Network
     good: Pixels
+
+    @cached_property
+    def texture_law(self) -> Gaussian:
+        """The law of :attr:`Look.bands`."""
+        return law_of_places(lambda look: look.bands, self)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class Look:
     def bands(self) -> Tensor:
         """Brightness and energy of detail at each place."""
         return band_features(self.clean)
+
+    @cached_property
+    def texture(self) -> Tensor:
+        """How far brightness and detail are from those of good images at each place (N, H, W)."""
+        return distances_of_places(self.ground.texture_law, self.bands, self.images.shape[-2:])
 
     @cached_property
     def stages(self) -> list[Tensor]:
@@ -100,3 +113,20 @@ def looks(ground: Ground, pixels: Pixels) -> Iterator[Look]:
 def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) -> Tensor:
     """One tensor of all images."""
     return torch.cat([function(look) for look in looks(ground, pixels)])
+
+
+def law_of_places(vectors: Callable[[Look], Tensor], ground: Ground) -> Gaussian:
+    """A Gaussian of vectors (N, d, h, w) of good images, all places together."""
+
+    def listed(look: Look) -> Tensor:
+        rows = vectors(look).movedim(1, -1).flatten(0, 2)
+        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
+
+    return fit_gaussian(every(listed, ground, ground.good))
+
+
+def distances_of_places(law: Gaussian, vectors: Tensor, size: torch.Size) -> Tensor:
+    """Mahalanobis distances of vectors (N, d, h, w) at each place, enlarged to (N, *size)."""
+    found = vectors.movedim(1, -1)
+    far = mahalanobis(law, found.flatten(0, 2)).view(found.shape[:3]).float()
+    return enlarged(far, size)

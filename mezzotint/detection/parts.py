@@ -11,9 +11,14 @@ from mezzotint.detection.density import (
     mahalanobis,
     patch_vectors,
 )
-from mezzotint.detection.looking import PART, Ground, Look, every
+from mezzotint.detection.looking import (
+    Ground,
+    Look,
+    distances_of_places,
+    every,
+    law_of_places,
+)
 from mezzotint.detection.maps import (
-    enlarged,
     feature_error,
     peak,
     pixel_error,
@@ -25,7 +30,6 @@ from mezzotint.families.base import Family, to_unit
 from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs, Stages
 from mezzotint.seeds import ImageNoise
 
-MOST_VECTORS = 40_000
 STAGES_USED = 2
 BOUND_DRAWS = 8
 
@@ -89,39 +93,23 @@ def walked_structure_part(look: Look) -> Tensor:
 def patch_part(ground: Ground) -> Rate:
     """Mahalanobis distance of the features at each place (2011.08785, with one law for all)."""
 
-    return mapped(_places(ground, lambda look: patch_vectors(look.stages[-STAGES_USED:])))(ground)
+    def vectors(look: Look) -> Tensor:
+        return patch_vectors(look.stages[-STAGES_USED:])
+
+    law = law_of_places(vectors, ground)
+    return mapped(lambda look: distances_of_places(law, vectors(look), look.images.shape[-2:]))(
+        ground
+    )
 
 
-def _places(ground: Ground, vectors: Callable[[Look], Tensor]) -> Callable[[Look], Tensor]:
-    """Maps from vectors (N, d, h, w): their distance to a Gaussian of all places together."""
-
-    def listed(look: Look) -> Tensor:
-        rows = vectors(look).movedim(1, -1).flatten(0, 2)
-        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
-
-    gaussian = fit_gaussian(every(listed, ground, ground.good))
-
-    def distances(look: Look) -> Tensor:
-        found = vectors(look).movedim(1, -1)
-        far = mahalanobis(gaussian, found.flatten(0, 2)).view(found.shape[:3]).float()
-        return enlarged(far, look.images.shape[-2:])
-
-    return distances
-
-
-def _texture(ground: Ground) -> Callable[[Look], Tensor]:
-    return _places(ground, lambda look: look.bands)
-
-
-def texture_part(ground: Ground) -> Rate:
+def texture_part(look: Look) -> Tensor:
     """Mahalanobis distance of brightness and energy of detail at each place; needs no network."""
-    return mapped(_texture(ground))(ground)
+    return look.texture
 
 
 def whole_texture_part(ground: Ground) -> Rate:
     """The mean of that distance over the image: what differs a little everywhere has no peak."""
-    distances = _texture(ground)
-    return lambda look: Rated(distances(look).flatten(1).mean(1))
+    return lambda look: Rated(look.texture.flatten(1).mean(1))
 
 
 def latent_part(ground: Ground) -> Rate:
@@ -154,7 +142,7 @@ PARTS: dict[str, Part] = {
     "features": Part((Reconstructs, Stages), mapped(feature_part)),
     "patches": Part((Stages,), patch_part),
     "imagenet": Part((Stages,), patch_part, pretrained=True),
-    "texture": Part((Reconstructs,), texture_part),
+    "texture": Part((Reconstructs,), mapped(texture_part)),
     "whole-texture": Part((Reconstructs,), whole_texture_part),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
