@@ -136,7 +136,8 @@ def main() -> None:
     model = mz.load(folder)
     rows = asked(model, options)
     prompts = [text for text in SHOWN for _ in range(8)]
-    mz.sample(model, len(prompts), prompt=prompts, out=folder / "prompts.png")
+    shown = mz.images.grid(mz.sample(model, len(prompts), prompt=prompts), columns=8)
+    mz.images.save_image(folder / "prompts.png", shown)
     head = f"{header(['diffusers', 'transformers'], options.threads, 1)} Trained for"
     table = [
         "| pictures | one, unseen pair | one, seen | two, unseen | two, seen | three, unseen |",
