@@ -211,9 +211,8 @@ def section(options: argparse.Namespace) -> str:
             found.append(("mean", mean_of([numbers for _, numbers in found])))
             body += ["", f"### {part}", "", *table(found)]
     head = f"{header(['scikit-image'], options.threads, 1)} {told(options, options.budget)}"
-    return (
-        "\n".join(["## D1: bad images found by a model of good ones\n", head + NOTES, *body]) + "\n"
-    )
+    title = "## D1: bad images found by a model of good ones\n"
+    return "\n".join([title, head + NOTES, *body, ""])
 
 
 NOTES = (

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mezzotint.data.dataset import Images
+from mezzotint.data.store import load_images
+from mezzotint.training.watching import Yardstick, take_yardstick
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -14,3 +18,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setitem(os.environ, "MEZZOTINT_HOME", str(home))
         patch.setitem(os.environ, "MEZZOTINT_OFFLINE", "1")
         yield home
+
+
+@pytest.fixture(scope="session")
+def digits() -> Images:
+    return load_images("digits")
+
+
+@pytest.fixture(scope="session")
+def yardstick(digits: Images) -> Yardstick | None:
+    return take_yardstick(digits)

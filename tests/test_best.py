@@ -7,14 +7,13 @@ import torch
 import training_kit as kit
 
 from mezzotint import api
-from mezzotint.data.store import load_images
 from mezzotint.errors import TrainingError
 from mezzotint.metrics.collapse import Signals
 from mezzotint.runs import best
 from mezzotint.runs.best import Best
 from mezzotint.storage.weights import load_tensors
 from mezzotint.training import watching
-from mezzotint.training.watching import Yardstick, take_yardstick
+from mezzotint.training.watching import Yardstick
 
 TINY = {"widths": (8, 16), "latent": 6, "groups": 0, "batch": 32, "images": 32 * 8}
 TINY |= {"previews": 4, "log_every": 2}
@@ -36,16 +35,6 @@ class Said:
 
     def close(self):
         pass
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_images("digits")
-
-
-@pytest.fixture(scope="module")
-def yardstick(digits):
-    return take_yardstick(digits)
 
 
 @pytest.fixture(autouse=True)
@@ -115,39 +104,35 @@ def test_damaged_averages_cost_a_warning(digits, monkeypatch, tmp_path):
     assert best.kept(run / "averages") is None
 
 
-def test_a_run_without_time_to_begin_anew_gives_what_was_best(digits, monkeypatch, tmp_path):
+def train_until_too_late(monkeypatch, digits, run, coverage, said):
     """The last look finds a collapse, and no look before it gave a place to go back to."""
     turn = iter([{"modes": 0.4, "vendi": 0.4}, {"pairwise": 0.01, "duplicates": 1.0}])
 
     def measure(self, pixels):
-        return Signals(**{**HEALTHY, "coverage": 0.4, **next(turn)})
+        return Signals(**{**HEALTHY, "coverage": coverage, **next(turn)})
 
-    monkeypatch.setattr(Yardstick, "measure", measure)
-    timed = {name: value for name, value in TINY.items() if name != "images"}
     clock = iter(0.2 * n for n in range(1, 10**6))
+    monkeypatch.setattr(Yardstick, "measure", measure)
     monkeypatch.setattr("mezzotint.training.loop.time.perf_counter", lambda: next(clock))
-    said, run = Said(), tmp_path / "run"
-    options = {**timed, "budget": 1.6, "previews": 2, "log_every": 1}
+    options = {**TINY, "images": None, "budget": 1.6, "previews": 2, "log_every": 1}
     api.train("gan", digits, run, progress=said, **options)
+
+
+def test_a_run_without_time_to_begin_anew_gives_what_was_best(digits, monkeypatch, tmp_path):
+    said, run = Said(), tmp_path / "run"
+    train_until_too_late(monkeypatch, digits, run, 0.4, said)
     assert "the earlier weights are kept" in said.text
     assert same(weights(run), best.averages(run / "averages"))
+    [event] = [line["event"] for line in kit.history(run) if "event" in line]
+    assert event["what"].startswith("all samples are alike")
 
 
 def test_where_nothing_good_was_seen_the_run_ends_with_its_report(digits, monkeypatch, tmp_path):
-    turn = iter([{"modes": 0.4, "vendi": 0.4}, {"pairwise": 0.01, "duplicates": 1.0}])
-
-    def measure(self, pixels):
-        return Signals(**{**HEALTHY, "coverage": 0.1, **next(turn)})
-
-    monkeypatch.setattr(Yardstick, "measure", measure)
-    timed = {name: value for name, value in TINY.items() if name != "images"}
-    clock = iter(0.2 * n for n in range(1, 10**6))
-    monkeypatch.setattr("mezzotint.training.loop.time.perf_counter", lambda: next(clock))
-    options = {**timed, "budget": 1.6, "previews": 2, "log_every": 1}
+    run = tmp_path / "run"
     with pytest.raises(TrainingError, match="no time is left to begin anew"):
-        api.train("gan", digits, tmp_path / "run", **options)
-    assert best.kept(tmp_path / "run/averages") == Best(0.1, 128)
-    assert not (tmp_path / "run/model").exists()
+        train_until_too_late(monkeypatch, digits, run, 0.1, Said())
+    assert best.kept(run / "averages") == Best(0.1, 128)
+    assert not (run / "model").exists()
 
 
 @pytest.mark.parametrize("fault", ["best.done:1", "tensors.rename:1", "step.update:9"])

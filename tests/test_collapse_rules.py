@@ -5,14 +5,13 @@ import json
 import numpy as np
 import pytest
 
-import mezzotint as mz
 from mezzotint import cli
 from mezzotint.families.gan import GAN
 from mezzotint.images import to_float
 from mezzotint.metrics import collapse
 from mezzotint.metrics.collapse import STUCK_STEPS, Signals, alarm, better, fallen
 from mezzotint.progress import Silent
-from mezzotint.training.watching import Health, Watch, Yardstick, take_yardstick
+from mezzotint.training.watching import Health, Watch, Yardstick
 
 HEALTHY = {"coverage": 0.8, "recall": 0.8, "density": 0.5, "vendi": 0.9, "pairwise": 0.9}
 HEALTHY |= {"modes": 0.9, "duplicates": 0.0, "classes": 0.9, "classes_in_cells": 0.9}
@@ -21,16 +20,6 @@ COUNT = 180
 
 def signals(**changes):
     return Signals(**{**HEALTHY, **changes})
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return mz.load_images("digits")
-
-
-@pytest.fixture(scope="module")
-def yardstick(digits):
-    return take_yardstick(digits)
 
 
 def stuck(digits, noise):

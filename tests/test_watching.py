@@ -8,27 +8,15 @@ import torch
 import training_kit as kit
 
 from mezzotint import api
-from mezzotint.data.store import load_images
 from mezzotint.errors import CollapseError, TrainingError
 from mezzotint.families.gan import GAN
 from mezzotint.images import to_float
 from mezzotint.metrics import collapse
 from mezzotint.training.models import settle
 from mezzotint.training.plans import make_plan
-from mezzotint.training.watching import take_yardstick
 
 TINY = {"widths": (8, 16), "latent": 6, "groups": 0, "batch": 32, "images": 32 * 8}
 TINY |= {"previews": 4, "log_every": 2}
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_images("digits")
-
-
-@pytest.fixture(scope="module")
-def yardstick(digits):
-    return take_yardstick(digits)
 
 
 def constant(train, draw):

@@ -96,10 +96,11 @@ def patch_part(ground: Ground) -> Rate:
     def vectors(look: Look) -> Tensor:
         return patch_vectors(look.stages[-STAGES_USED:])
 
+    def distances(look: Look) -> Tensor:
+        return distances_of_places(law, vectors(look), look.images.shape[-2:])
+
     law = law_of_places(vectors, ground)
-    return mapped(lambda look: distances_of_places(law, vectors(look), look.images.shape[-2:]))(
-        ground
-    )
+    return mapped(distances)(ground)
 
 
 def texture_part(look: Look) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mezzotint.errors import DataError, RefusedError
 from mezzotint.storage.files import make_folder
 from mezzotint.storage.readers import inside
-from mezzotint.storage.weights import check_header, load_tensors, replace_tensors
+from mezzotint.storage.weights import load_number, load_tensors, replace_tensors
 
 NAME, PREFIX = "best.safetensors", "average/"
 SCORE, IMAGES = "score", "images"
@@ -41,18 +41,14 @@ def keep(folder: Path, best: Best, tensors: Mapping[str, Tensor]) -> None:
 
 def kept(folder: Path) -> Best | None:
     """What is kept; None where nothing is, or nothing whole."""
-    from safetensors import safe_open
-
     if not (folder / NAME).is_file():
         return None
     try:
-        header = check_header(inside(folder, NAME))
+        path = inside(folder, NAME)
+        score, images = load_number(path, SCORE), load_number(path, IMAGES)
     except (DataError, RefusedError):
         return None
-    if any(name not in header or header[name].shape != () for name in (SCORE, IMAGES)):
-        return None
-    with safe_open(folder / NAME, "pt") as file:
-        return Best(float(file.get_tensor(SCORE)), int(file.get_tensor(IMAGES)))
+    return None if score is None or images is None else Best(score, int(images))
 
 
 def averages(folder: Path) -> dict[str, Tensor]:

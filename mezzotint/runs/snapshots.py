@@ -15,7 +15,7 @@ from mezzotint.errors import DataError
 from mezzotint.storage import faults
 from mezzotint.storage.files import make_folder
 from mezzotint.storage.readers import inside
-from mezzotint.storage.weights import check_header, load_tensors, replace_tensors
+from mezzotint.storage.weights import load_number, load_tensors, replace_tensors
 from mezzotint.training.profiles import WIDTHS, Mixture, Profile, mixture
 
 STEP = "step"
@@ -80,14 +80,8 @@ def listing(folder: Path) -> list[Snapshot]:
 
 
 def _step(path: Path) -> int:
-    from safetensors import safe_open
-
-    found = check_header(inside(path.parent, path.name)).get(STEP)
-    if found is None or found.shape != () or found.floating:
-        raise _no_snapshot(path)
-    with safe_open(path, "pt") as file:
-        step = int(file.get_tensor(STEP))
-    if step < 1:
+    step = load_number(inside(path.parent, path.name), STEP)
+    if not isinstance(step, int) or step < 1:
         raise _no_snapshot(path)
     return step
 

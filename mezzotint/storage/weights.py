@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -100,6 +100,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, ValueError, OSError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def load_number(path: Path, name: str) -> float | None:
+    """A single number, whole or not, among the tensors of a file; None where there is none.
+
+    The other tensors are not read.
+
+    Raises:
+        MissingInputError, RefusedError, DataError: as :func:`load_tensors`.
+    """
+    found = check_header(path).get(name)
+    if found is None or found.shape != ():
+        return None
+    with safe_open(path, "pt") as file:
+        return float(file.get_tensor(name)) if found.floating else int(file.get_tensor(name))
 
 
 def check_header(path: Path) -> dict[str, Kind]:

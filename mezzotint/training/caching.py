@@ -75,7 +75,7 @@ def _told(look: Look, doing: str, count: int, show: Progress, after: float) -> L
     def looking(rows: range) -> Mapping[str, Tensor]:
         spent = time.monotonic() - started
         rest = spent * (count - rows.start) / max(rows.start, 1)
-        show.update(0, 1, f"{doing} {rows.stop:,} of {count:,}", after and rest + after)
+        show.update(0, 1, f"{doing} {rows.stop:,} of {count:,}", rest + after if after else 0)
         return look(rows)
 
     return looking

@@ -17,7 +17,6 @@ from mezzotint.errors import (
 from mezzotint.families.base import Family
 from mezzotint.progress import Progress, Silent
 from mezzotint.runs import checkpoint, snapshots
-from mezzotint.runs.best import Best
 from mezzotint.runs.folder import RunFolder
 from mezzotint.training.caching import known_rows
 from mezzotint.training.cards import model_card, with_best
@@ -274,19 +273,18 @@ class Session:
         if self.leads:
             self._draw(lines := self.folder.lines())
         self.family.load_state_dict(self.trainer.averages.main.tensors)
-        chosen = self._choose()
+        chosen = self.evaluations.put_back() if self._was_better() else None
         settle(self.family)
         if self.leads:
-            card = model_card(self.header, lines[-1] if lines else {})
+            self.history.end(self.leads)  # an alarm at the last look has no other line
+            spent = {"images": self.trainer.images, "seconds": self.trainer.seconds}
+            card = model_card(self.header, {**spent, **(lines[-1] if lines else {})})
             write_model(self.family, self.folder, with_best(card, chosen) if chosen else card)
         self.tracker(None)
         self._await_others()
 
-    def _choose(self) -> Best | None:
-        """The best averages, put into the family, where the end is clearly worse."""
-        return self.evaluations.put_back() if self._was_better() else None
-
     def _was_better(self) -> bool:
+        """Whether the end is clearly worse than the best averages."""
         outdone = self.evaluations.outdone() is not None
         return bool(told_by_leader(self.trainer.accelerator, int(outdone)))
 
