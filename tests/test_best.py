@@ -72,7 +72,9 @@ def test_the_best_averages_are_given_where_the_end_is_clearly_worse(digits, monk
     assert not same(kit.newest(run).tensors["ema"], stored)
     told = "at 128 images samples covered 0.80 of what real ones do, at the end 0.60"
     assert told in said.text
-    assert "EMA of the first 128 images" in (run / "model/README.md").read_text()
+    card = (run / "model/README.md").read_text()
+    assert "EMA as it was when training had come to 128 images" in card
+    assert "the numbers above are of the end" in card
 
 
 def test_what_may_be_chance_undoes_no_training(digits, monkeypatch, tmp_path):

@@ -63,7 +63,10 @@ def with_length(card: str, length: float) -> str:
 
 def with_best(card: str, chosen: Best) -> str:
     """A card that says that the weights are not those of the end."""
-    told = f"EMA of the first {chosen.images:,} images, whose samples covered more of the real ones"
+    told = (
+        f"EMA as it was when training had come to {chosen.images:,} images, where samples covered"
+    )
+    told += " more of the real ones than at the end; the numbers above are of the end"
     return re.sub(r"\(EMA[^)]*\)", f"({told})", card)
 
 
