@@ -23,7 +23,6 @@ from mezzotint.serving.refusing import refusal_of
 from mezzotint.serving.wire import Decoder, Message, encode, joined, split
 
 CHUNK = 1 << 20
-YIELDING = 5  # added to the niceness, so that the server answers while pictures are made
 
 
 class Worker:
@@ -116,7 +115,6 @@ def main(device: str) -> None:
     """Serve messages; whatever else is printed goes to the standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.nice(YIELDING)
     sink = os.dup(1)
     os.dup2(2, 1)
     Worker(0, sink, device, Limits()).run()
