@@ -1,5 +1,6 @@
 """What a run looks at now and then: pictures, held-out losses, the collapse watch, the best yet."""
 
+import time
 from dataclasses import dataclass, field
 
 from mezzotint.data.dataset import Images
@@ -14,10 +15,12 @@ from mezzotint.storage.weights import first_non_finite, load_into
 from mezzotint.training.averaging import Average
 from mezzotint.training.models import settle
 from mezzotint.training.previews import draw_previews, validation_losses
+from mezzotint.training.recipe import Recipe
 from mezzotint.training.records import Record
 from mezzotint.training.watching import Health, Watch
 
 WORSE = 0.1  # of the coverage; less may be chance, and no reason to undo training
+SHARE = 0.1  # of a time budget for looks; a short run of a slow sampler has fewer of them
 
 
 @dataclass
@@ -30,9 +33,11 @@ class Evaluations:
         folder: of the run.
         average: the weights to look at.
         watch: the collapse watch.
-        total: looks in a whole run.
+        recipe: ``previews`` are the looks in a whole run, 0 only the one at the end, without
+            pictures.
         show: where warnings go.
         done: looks so far.
+        spent: seconds that looks took in this process.
     """
 
     family: Family
@@ -40,21 +45,27 @@ class Evaluations:
     folder: RunFolder
     average: Average
     watch: Watch
-    total: int
+    recipe: Recipe
     show: Progress
     done: int = 0
+    spent: float = 0.0
     best: Best | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.best = best.kept(self.folder.averages) if self.watch.active else None
 
-    def due(self, progress: float) -> bool:
-        """Whether to look at this share of the run; always at its end."""
-        return progress * self.total >= self.done + 1 or progress >= 1
+    def due(self, record: Record) -> bool:
+        """Whether to look after this iteration; always at the end of the run."""
+        reached = record.progress * self.recipe.previews >= self.done + 1
+        return record.progress >= 1 or (reached and self._affordable(record.seconds))
+
+    def _affordable(self, elapsed: float) -> bool:
+        """Whether looks have left the time to training; the collapse watch needs all of its own."""
+        return self.recipe.budget is None or self.watch.active or self.spent <= SHARE * elapsed
 
     def count(self, progress: float) -> None:
         """The looks until this share of the run are done."""
-        self.done = int(progress * self.total)
+        self.done = int(progress * self.recipe.previews)
 
     def look(self, record: Record) -> dict[str, float]:
         """Validation numbers and pictures of the averaged model; a failed picture costs a warning.
@@ -65,13 +76,16 @@ class Evaluations:
         self.watch.health = Health.UNCLEAR
         if first_non_finite(self.average.tensors) is not None:
             return {}  # the step after this, or the checkpoint, will find out and roll back
+        started = time.perf_counter()
         with self.average.applied():
             settle(self.family)
-            self._draw(record.images)
+            if self.recipe.previews:
+                self._draw(record.images)
             losses = validation_losses(self.family, self.held_out)
             seen = self.watch.look(self.family, record.step, self.show)
             self.family.train()
         self._keep_the_best(record.images)
+        self.spent += time.perf_counter() - started
         return {**losses, **seen}
 
     def _draw(self, images: int) -> None:

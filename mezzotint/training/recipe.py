@@ -36,7 +36,7 @@ class Recipe:
         None, "largest random shift, share of a side; none: 1/16 for few images (diffusion)", 0, 0.5
     )
     log_every: int = option(25, "steps between lines of history.jsonl", low=1)
-    previews: int = option(10, "sample grids over the run", low=0, high=1000)
+    previews: int = option(10, "sample grids over the run; 0: none", low=0, high=1000)
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints", low=0)
     keep: int = option(2, "checkpoints kept", low=1)
     watch: bool = option(True, "look for collapse at every preview and go back (GANs)")

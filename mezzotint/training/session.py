@@ -116,9 +116,9 @@ class Session:
         self._suspects = Suspects(self.data.train)
         self.watch = Watch(self.family, self.data, self.recipe.watch)
         steady(self.family, self.watch.alarms)
-        looked_at, total = self.trainer.averages.main, self.recipe.previews
+        looked_at, recipe = self.trainer.averages.main, self.recipe
         self.evaluations = Evaluations(
-            self.family, self.data.held_out, self.folder, looked_at, self.watch, total, self.show
+            self.family, self.data.held_out, self.folder, looked_at, self.watch, recipe, self.show
         )
 
     def _settle(self, restored: Path) -> None:
@@ -159,7 +159,7 @@ class Session:
         """Everything that happens after an iteration; the leading process writes."""
         self.history.add(record)
         due = self.history.due(record)
-        looked = due and self.evaluations.due(record.progress)
+        looked = due and self.evaluations.due(record)
         if self.leads and due:
             self._log(record, looked)
         wanted = self.recipe.ema_snapshots
