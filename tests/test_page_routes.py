@@ -18,6 +18,7 @@ from page_kit import HOSTILE, go_on, make_running
 from serving_kit import make_models
 from test_serving_guard import routes
 
+from mezzotint.runs.folder import claim
 from mezzotint.serving import processes
 from mezzotint.serving.app import create_app, guarded
 from mezzotint.serving.comparing import table
@@ -146,6 +147,24 @@ def test_nothing_behind_a_link_is_shown(client, root, tmp_path):
     with pytest.raises(Exception, match="cannot write"):
         processes.launch(folder.path, ["env"])
     assert (tmp_path / "secret.png").read_text() == SECRET
+
+
+def test_only_the_newest_of_what_can_be_found_again_is_kept(tmp_path):
+    place = tmp_path / ".latents"
+    for at, name in enumerate(["working", "oldest", "own", "older", "newest"]):
+        (place / name).mkdir(parents=True)
+        if name != "own":
+            (place / name / processes.LOG).write_text("done")
+        os.utime(place / name, (at, at))
+    (tmp_path / "elsewhere").symlink_to(place)
+    processes.keep_newest(tmp_path / "elsewhere", 1)
+    with (place / "working" / processes.LOG).open("a") as log:
+        claim(log)
+        processes.keep_newest(place, 1)
+        assert {one.name for one in place.iterdir()} == {"working", "own", "newest"}
+    processes.keep_newest(place, 1)
+    assert {one.name for one in place.iterdir()} == {"own", "newest"}
+    processes.keep_newest(tmp_path / "nowhere")
 
 
 def payloads() -> list[str]:

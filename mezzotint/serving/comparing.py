@@ -56,6 +56,7 @@ def start(asked: Comparing, request: Request) -> Json:
         words = ["compare", spec, *(str(entry.path) for entry in entries), "--out", str(folder)]
         words += ["--samples", str(asked.samples)] if asked.samples else []
         processes.launch(folder, words)
+        processes.keep_newest(_place(hub))
     return {"key": key, **_status(folder)}
 
 

@@ -61,6 +61,8 @@ def make(run: str, asked: Mapping, request: Request) -> Json:
     replace_json(folder / ASKED, {"stamp": entry.stamp, "points": asked.points})
     words = [str(entry.path), spec, str(folder), str(asked.points)]
     processes.launch(folder, words, "mezzotint.serving.mapping")
+    if not hub.shelf.single:
+        processes.keep_newest(folder.parent)
     return status(hub, entry)
 
 

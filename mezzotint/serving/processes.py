@@ -7,6 +7,7 @@ process that has it ends, however it ends. Nothing else says whether a command i
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from mezzotint.serving.refusing import Refusal, busy
 from mezzotint.storage.files import make_folder, storing
 
 LOG, LOCK = "train.log", "lock"
-MOST_TAIL = 1 << 14
+MOST_TAIL, MOST_KEPT = 1 << 14, 20
 _OWNER = re.compile(r"process (\d{1,9}) on (.{1,255})")
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -68,6 +69,21 @@ def alive(folder: Path) -> bool:
             return held(log)
     except OSError:
         return False
+
+
+def keep_newest(place: Path, most: int = MOST_KEPT) -> None:
+    """Remove the oldest folders that commands have filled with what can be found again.
+
+    Folders without a log of ours stay, as does all that is behind a link.
+    """
+    if place.is_symlink():
+        return
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        inner = [one for one in entries if one.is_dir(follow_symlinks=False)]
+        inner.sort(key=lambda one: one.stat(follow_symlinks=False).st_mtime_ns, reverse=True)
+        for folder in [Path(one.path) for one in inner[most:]]:
+            if (folder / LOG).is_file() and not alive(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def tail(folder: Path) -> list[str]:
