@@ -163,12 +163,10 @@ class Shelf:
         Raises:
             Refusal: there is none.
         """
-        able = [entry for entry in self.entries() if entry.stamp]
-        if name is None and able:
+        named = [entry for entry in self.entries() if name is None or entry.name == name]
+        able = [entry for entry in named if entry.stamp]
+        if able:
             return max(able, key=lambda entry: entry.path.stat().st_mtime)
-        for entry in able:
-            if entry.name == name:
-                return entry
         raise Refusal(404, "there is no such model", "model", "model_not_found")
 
     def _look(self) -> Iterator[Entry]:
