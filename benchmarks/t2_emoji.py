@@ -5,8 +5,10 @@ emoji-datasource-google` and `tar xf`; the folder has `emoji.json` and `img/goog
 """
 
 import argparse
+import itertools
 import json
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +18,58 @@ from PIL import Image
 from results import RESULTS, header, write_section
 
 import mezzotint as mz
+from mezzotint.evaluation.values import Value
 
 PROMPTS = [
-    "grinning face with heart-shaped eyes, a smiley",
-    "a black cat",
-    "a red apple",
-    "a blue heart",
-    "a green car",
-    "flag of a country",
-    "a slice of pizza",
-    "a yellow flower",
+    "smiling face with heart-shaped eyes, face affection",
+    "sunflower, plant flower",
+    "purple heart, heart",
+    "waving hand sign, medium dark skin, hand fingers open",
+    "italy flag, country flag",
+    "slice of pizza, food prepared",
+    "red car, transport ground",
+    "blue apple, food fruit",
 ]
+TONES = {
+    "1F3FB": "light skin",
+    "1F3FC": "medium light skin",
+    "1F3FD": "medium skin",
+    "1F3FE": "medium dark skin",
+    "1F3FF": "dark skin",
+}
 NOTES = """
 One `mezzotint train text-to-image` command at 64 px on the emoji of `emoji-datasource-google` with
-their names as captions; a tenth held out by content. PSNR and rFD (EfficientNet-Lite0) of the
-autoencoder on held-out emoji; FD of samples for captions of the training side. Target: 24 dB.
+their names, tones and kinds as captions; a tenth held out by content. PSNR, SSIM and rFD of the
+autoencoder are of held-out emoji; samples are for captions of held-out emoji. Target: 24 dB.
+`docs/pictures/emoji.png` has six pictures for each of eight prompts, guidance {guidance}; the last
+two, a red car and a blue apple, are captions of nothing there is.
 """
+GUIDANCE, EACH = 3.0, 6
 
 
 def captioned(package: Path, out: Path) -> Path:
     """The emoji on white and their names, as an ``.npz``."""
     rows = json.loads((package / "emoji.json").read_text())
     pixels, captions = [], []
-    for row in rows:
-        path = package / "img" / "google" / "64" / row["image"]
+    for caption, name in itertools.chain.from_iterable(map(named, rows)):
+        path = package / "img" / "google" / "64" / name
         if path.is_file():
             picture = Image.open(path).convert("RGBA")
             ground = Image.new("RGBA", picture.size, "white")
             pixels.append(np.asarray(Image.alpha_composite(ground, picture).convert("RGB")))
-            captions.append(caption(row))
+            captions.append(caption)
     np.savez(out, images=np.stack(pixels), captions=captions)
     return out
 
 
-def caption(row: dict[str, Any]) -> str:
-    """Its name in small letters, and what kind of thing it is."""
+def named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Caption and file of an emoji and of its skin tones: name, tone, what kind of thing it is."""
     name = str(row.get("name") or row["short_name"]).lower().replace("_", " ")
-    return f"{name}, {row.get('subcategory', row.get('category', '')).replace('-', ' ')}"
+    kind = row.get("subcategory", row.get("category", "")).replace("-", " ")
+    yield f"{name}, {kind}", row["image"]
+    for key, other in row.get("skin_variations", {}).items():
+        tones = " and ".join(TONES[one] for one in key.split("-"))
+        yield f"{name}, {tones}, {kind}", other["image"]
 
 
 def main() -> None:
@@ -71,16 +88,28 @@ def main() -> None:
         run = mz.train("text-to-image", data, folder, budget=options.budget)
         found = mz.evaluate(run.model, data, features="effnet-lite0")
         mz.sample(run.model, 36, out=folder / "samples.png")
-        asked = [text for text in PROMPTS for _ in range(6)]
-        mz.sample(run.model, len(asked), prompt=asked, out=folder / "prompts.png")
-    rows = [f"| {name} | {value.value:.4g} | {value.unit} |" for name, value in found.items()]
-    table = ["| number | value | unit |", "|---|---|---|", *rows]
+        asked = [text for text in PROMPTS for _ in range(EACH)]
+        mz.sample(
+            run.model, len(asked), prompt=asked, guidance=GUIDANCE, out=folder / "prompts.png"
+        )
     title = f"## T2: {len(data):,} emoji with their names\n\n"
     told = header(["diffusers", "transformers"], options.threads, 1)
-    text = f"{title}{told} Budget {options.budget}.\n{NOTES}\n" + "\n".join(table) + "\n"
+    notes = NOTES.format(guidance=GUIDANCE)
+    text = f"{title}{told} Budget {options.budget}.\n{notes}\n" + "\n".join(table(found)) + "\n"
     print(text)
     if not options.dry:
         write_section(RESULTS, "T2", text)
+
+
+def table(found: Mapping[str, Value]) -> list[str]:
+    """A row a number, with its interval and what real pictures get."""
+    lines = ["| number | value | interval | real pictures | unit | |", "|---" * 6 + "|"]
+    for name, one in found.items():
+        interval = "" if one.low is None else f"{one.low:.4g} to {one.high:.4g}"
+        floor = "" if one.floor is None else f"{one.floor:.4g}"
+        cells = [name, f"{one.value:.4g}", interval, floor, one.unit, one.note]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from mezzotint.noise import Levels
 from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Denoised
 
-MOST_PREVIEW_STEPS = 50
+PREVIEW_STEPS = 10
 MOST_MEASURED = 1000
 CRITIC = "critic."
 
@@ -159,7 +159,7 @@ class TextToImage(Family):
     @property
     def preview(self) -> dict[str, Any]:
         """Few steps, whatever the model's own sampling takes."""
-        return {"steps": MOST_PREVIEW_STEPS} if self.config.steps > MOST_PREVIEW_STEPS else {}
+        return {"steps": PREVIEW_STEPS} if self.config.steps > PREVIEW_STEPS else {}
 
     def prompts_of(self, seeds: Sequence[int], prompt: Prompt = None) -> list[str]:
         """The text that each seed's image is asked to show."""
