@@ -38,7 +38,7 @@ from mezzotint.noise import Levels
 from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Denoised
 
-PREVIEW_STEPS = 10
+PREVIEW: dict[str, Any] = {"solver": "unipc", "steps": 10}
 MOST_MEASURED = 1000
 CRITIC = "critic."
 
@@ -159,7 +159,7 @@ class TextToImage(Family):
     @property
     def preview(self) -> dict[str, Any]:
         """Few steps, whatever the model's own sampling takes."""
-        return {"steps": PREVIEW_STEPS} if self.config.steps > PREVIEW_STEPS else {}
+        return PREVIEW if self.config.steps > PREVIEW["steps"] else {}
 
     def prompts_of(self, seeds: Sequence[int], prompt: Prompt = None) -> list[str]:
         """The text that each seed's image is asked to show."""
