@@ -38,7 +38,7 @@ from mezzotint.noise import Levels
 from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Denoised
 
-PREVIEW: dict[str, Any] = {"solver": "unipc", "steps": 10}
+PREVIEW: dict[str, Any] = {"solver": "unipc", "steps": 15}
 MOST_MEASURED = 1000
 CRITIC = "critic."
 
