@@ -1,5 +1,6 @@
 """The server: the real openai client, bytes as offline, refusals, deaths and goodbyes."""
 
+import asyncio
 import base64
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from serving_kit import CLASSES, Server, make_models, serving
 
 from mezzotint.cli import main
+from mezzotint.serving import engine
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -217,6 +219,25 @@ def test_a_killed_worker_is_told_and_replaced(root):
         assert time.monotonic() - killed < 30
         assert pictures(ask(client))
         assert 'worker_restarts_total{worker="draw-cpu"} 1.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("lives_on", [False, True])
+def test_a_dead_worker_is_sent_no_signal_and_a_mute_one_is(lives_on, monkeypatch):
+    monkeypatch.setattr(engine, "END_SECONDS", 10.0 if not lives_on else 0.1)
+    words = "exec >&-; sleep 60" if lives_on else "true"
+    killed = []
+
+    async def ended() -> int:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec("sh", "-c", words, stdout=pipe)
+        assert await process.stdout.read() == b""
+        kill = process.kill
+        monkeypatch.setattr(process, "kill", lambda: killed.append(kill()))
+        await engine._ended(process)
+        return process.returncode
+
+    assert asyncio.run(ended()) == (-signal.SIGKILL if lives_on else 0)
+    assert len(killed) == lives_on
 
 
 def test_a_signal_lets_work_finish(root):

@@ -17,7 +17,8 @@ from mezzotint.serving.wire import Decoder, Message, encode
 
 CHUNK = 1 << 20
 QUICK_SECONDS, MOST_QUICK = 10.0, 5
-PAUSE_SECONDS, START_SECONDS = 0.2, 30.0
+PAUSE_SECONDS, START_SECONDS, END_SECONDS = 0.2, 30.0, 1.0
+Process = asyncio.subprocess.Process | early.Adopted
 _numbers = itertools.count(1)
 
 
@@ -46,7 +47,7 @@ class Engine:
         self.name, self.device = name, device
         self._limits, self._counts = limits, counts
         self._jobs: dict[str, Job] = {}
-        self._process: asyncio.subprocess.Process | early.Adopted | None = None
+        self._process: Process | None = None
         self._ready = asyncio.Event()
         self._deaths: deque[float] = deque(maxlen=MOST_QUICK)
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +114,7 @@ class Engine:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _run(self) -> None:
-        process: asyncio.subprocess.Process | early.Adopted | None = await early.take(self.device)
+        process: Process | None = await early.take(self.device)
         if process is None:
             pipe, words = asyncio.subprocess.PIPE, early.words(self.device)
             process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe)
@@ -122,9 +123,7 @@ class Engine:
         while data := await process.stdout.read(CHUNK):
             for message in decoder.feed(data):
                 self._heard(message)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _ended(process)
 
     def _died(self, started: float) -> None:
         """Tell everyone who waits; a worker that lived long forgives the deaths before it."""
@@ -213,3 +212,17 @@ class Engine:
         process = self._process
         if process is not None and process.stdin is not None and not process.stdin.is_closing():
             process.stdin.write(encode(head, payload))
+
+
+async def _ended(process: Process) -> None:
+    """Wait for the end of a process whose output has ended; one that lives on is killed.
+
+    A signal to a process that is dead already would reap it behind the back of asyncio.
+    """
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
