@@ -327,6 +327,7 @@ def test_grey_pictures_in_colour_files() -> None:
     checkup = check(source(*images))
     assert codes(checkup) == {"grey-as-colour"}
     assert (checkup.grey, checkup.suggested_channels) == (12, 1)
+    assert "RGB" in next(line for line in table(checkup).splitlines() if "trains at" in line)
 
 
 def test_pictures_that_vanish_on_white_count_as_constant() -> None:

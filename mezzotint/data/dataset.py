@@ -129,7 +129,8 @@ def _common(rows: Rows, side: Rows) -> Rows:
 
 def _counts_line(images: Images) -> str:
     train, held_out = len(images.train), len(images.held_out)
-    return f"{len(images):,} images: {train:,} for training, {held_out:,} held out"
+    many = f"{len(images):,} image{'' if len(images) == 1 else 's'}"
+    return f"{many}: {train:,} for training, {held_out:,} held out"
 
 
 def _size_line(images: Images) -> str:

@@ -63,7 +63,9 @@ def _form(checkup: Checkup) -> str:
     if checkup.suggested_size is None:
         return ""
     height, width = checkup.suggested_size
-    return f"{width}x{height}, {'grey' if checkup.suggested_channels == 1 else 'RGB'}"
+    in_colour_files = any(problem.code == "grey-as-colour" for problem in checkup.problems)
+    grey = checkup.suggested_channels == 1 and not in_colour_files
+    return f"{width}x{height}, {'grey' if grey else 'RGB'}"
 
 
 def _listed(counts: dict[str, int]) -> str:
