@@ -210,13 +210,14 @@ def section(options: argparse.Namespace) -> str:
         if found:
             found.append(("mean", mean_of([numbers for _, numbers in found])))
             body += ["", f"### {part}", "", *table(found)]
-    head = f"{header(['scikit-image'], options.threads, 1)} {told(options, options.budget)}"
+    length_of = f"A training, on good images alone: {told(options, options.budget)}."
+    head = f"{header(['scikit-image'], options.threads, 1)} {length_of}"
     title = "## D1: bad images found by a model of good ones\n"
     return "\n".join([title, head + NOTES, *body, ""])
 
 
 NOTES = (
-    " a training, on good images alone. AUROC of images / AUROC of pixels / AUPRO up to 0.3."
+    " AUROC of images / AUROC of pixels / AUPRO up to 0.3."
     " Targets: ahead of PCA and of the plain autoencoder, within 0.02 of the memory bank. The"
     " default score was chosen on gravel, grass and faces 0 with a look at brick; fashion had no"
     " say."
