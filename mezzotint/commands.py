@@ -1,13 +1,13 @@
 """What each command prints; all work is the api's."""
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.config import parse_assignments
 from mezzotint.errors import MissingExtraError
+from mezzotint.facts import print_facts, print_json
 from mezzotint.progress import Progress, Silent, Terminal
 from mezzotint.storage.readers import load_file, printable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FILMED = 8
 WALKED = 64
-LISTED = 100  # items of a list that people are shown
 ASKED = ("label", "prompt", "negative_prompt")
 STEERED = ("solver", "steps", "guidance", "psi", "truncation")
 SAMPLING = (*ASKED, *STEERED, "size", "offload")
@@ -102,7 +101,7 @@ def evaluate(command: "cli.Evaluate") -> int:
     with Terminal("evaluating") as terminal:
         found = api.evaluate(command.model, command.data, progress=terminal, **options)
     if command.json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         print(api.evaluation_table(found))
     return 0
@@ -120,7 +119,7 @@ def compare(command: "arguments.Compare") -> int:
     with Terminal("comparing") as terminal:
         found = api.compare(command.data, progress=terminal, **options)
     if command.json:
-        _print_json(found.comparison.as_dict())
+        print_json(found.comparison.as_dict())
         return 0
     for sentence in found.comparison.headline:
         print(printable(sentence))
@@ -138,7 +137,7 @@ def detect(command: "arguments.Detect") -> int:
     with Terminal("detecting") as terminal:
         found = api.detect(command.model, command.data, out=out, progress=terminal, **options)
     if command.json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
         return 0
     print(api.detection_table(found))
     for path in (out / "scores.csv", out / "detection.json", *found.pictures):
@@ -157,7 +156,7 @@ def inspect(command: "arguments.Inspect") -> int:
         )
     if command.json:
         told = {"pictures": found.pictures, "recommended": dict(found.recommended)}
-        _print_json({**found.numbers, **told})
+        print_json({**found.numbers, **told})
         return 0
     for picture in found.pictures:
         print(f"picture: {picture}")
@@ -179,7 +178,7 @@ def ema(command: "arguments.Ema") -> int:
         found = api.average(run, data, command.length, command.out, terminal)
     if command.json:
         told = {"losses": dict(found.losses), "error": found.error, "model": found.path}
-        _print_json({"length": found.length, **told})
+        print_json({"length": found.length, **told})
         return 0
     for length, loss in found.losses.items():
         print(f"length {length:<5g} loss {loss:.6g}")
@@ -231,7 +230,7 @@ def check(command: "cli.Check") -> int:
     with Terminal("checking") as terminal:
         found = api.check(command.data, strict=command.strict, progress=terminal)
     if command.json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         print(api.checkup_table(found))
     return int(found.exit_code)
@@ -251,7 +250,7 @@ def info(command: "cli.Info") -> int:
     """Print what a path is."""
     from mezzotint import api
 
-    _print_facts(api.describe(command.path), command.json)
+    print_facts(api.describe(command.path), command.json)
     return 0
 
 
@@ -259,42 +258,5 @@ def env(command: "cli.Env") -> int:
     """Print the environment."""
     from mezzotint import api
 
-    _print_facts(api.environment(), command.json)
+    print_facts(api.environment(), command.json)
     return 0
-
-
-def _print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        _print_json(facts)
-    else:
-        print("\n".join(_indented(facts)))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
-
-
-def _indented(value: Any, depth: int = 0) -> list[str]:
-    """Nested facts as lines, two spaces a level."""
-    space = "  " * depth
-    if isinstance(value, Mapping):
-        lines = []
-        for key, part in value.items():
-            deep = isinstance(part, Mapping | list) and part
-            lines += [f"{space}{key}:", *_indented(part, depth + 1)] if deep else [
-                f"{space}{key}: {_short(part)}"
-            ]  # fmt: skip
-        return lines
-    lines = [line for part in value[:LISTED] for line in _item(part, space, depth)]
-    more = len(value) - LISTED
-    return [*lines, f"{space}- and {more:,} more; --json has all"] if more > 0 else lines
-
-
-def _item(part: Any, space: str, depth: int) -> list[str]:
-    return _indented(part, depth + 1) if isinstance(part, Mapping) else [f"{space}- {_short(part)}"]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "none" if value is None or value in ({}, [], ()) else printable(str(value))

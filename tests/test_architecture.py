@@ -111,6 +111,7 @@ TABLE = {
     # 5 and 6: what a user calls
     "api": Group(5.0, "api api.*", open=True),
     "serving": Group(5.5, "serving serving.*", open=True),
+    "facts": Group(5.9, "facts"),
     "console": Group(6.0, "console"),
     "arguments": Group(6.0, "arguments"),
     "commands": Group(6.0, "commands"),
@@ -134,7 +135,7 @@ NEVER = {
     "command line": tuple(name for name, group in TABLE.items() if 1 <= group.floor <= 5),
 }
 LIGHT = ("mezzotint", "__main__", "cli", "commands", "console", "errors", "config", "progress")
-LIGHT += ("arguments", "storage", "storage.faults", "storage.files", "storage.readers")
+LIGHT += ("arguments", "facts", "storage", "storage.faults", "storage.files", "storage.readers")
 HEAVY = {"torch", "numpy", "PIL", "sklearn", "matplotlib", "rich", "accelerate", "datasets", "yaml"}
 ALWAYS_LAZY = {"sklearn", "matplotlib", "rich", "datasets", "tensorboard", "yaml", "jinja2"}
 ALWAYS_LAZY |= {"tokenizers", "transformers", "peft"}
