@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -400,6 +401,12 @@ def test_forms_know_every_option(client):
             assert one["kind"] in ("whole", "number", "flag", "text", "list", "choice")
             assert one["help"]
     assert client.get("/v1/families/nothing").status_code == 404
+
+
+def test_the_page_says_what_each_family_is_for(client):
+    page = client.get("/page/train.js").text
+    for family in client.get("/v1/about").json()["families"]:
+        assert re.search(rf"^  '?{family}'?: \['.+', '.+'\],$", page, re.MULTILINE), family
 
 
 def test_the_page_is_whole(client):

@@ -274,7 +274,7 @@ function controlsOf(run, about) {
       step: 0.1,
       value: defaults.guidance ?? 1,
       text: (v) => v.toFixed(1),
-      hint: '1 is off; more keeps closer to the class.',
+      hint: '1 is off; more keeps closer to what is asked.',
     });
   if (run.can.includes('solver')) {
     const input = select(
