@@ -80,14 +80,12 @@ def _words(asked: ImageRequest, kind: str, config: Any, sampling: frozenset[str]
     Raises:
         Refusal: the model cannot follow them.
     """
-    given: dict[str, Any] = {}
-    if asked.negative_prompt:
-        if "negative_prompt" not in sampling:
-            raise Refusal(400, f"{kind} reads no text", "negative_prompt", "not_able")
-        given["negative_prompt"] = asked.negative_prompt
-    if "prompt" in sampling:
-        given["prompt"] = asked.prompt
-        return given if asked.label is None else {**given, "label": asked.label}
+    avoided = {"negative_prompt": asked.negative_prompt} if asked.negative_prompt else {}
+    if avoided and "negative_prompt" not in sampling:
+        raise Refusal(400, f"{kind} reads no text", "negative_prompt", "not_able")
+    if "prompt" in sampling:  # in the order of the command line, whose files are the same bytes
+        given = {} if asked.label is None else {"label": asked.label}
+        return {**given, "prompt": asked.prompt, **avoided}
     classes = getattr(config, "classes", ())
     label = asked.label
     if asked.prompt.strip():
@@ -96,7 +94,7 @@ def _words(asked: ImageRequest, kind: str, config: Any, sampling: frozenset[str]
             told = f"{kind} reads no text; a prompt is the name of a class here ({names})"
             raise Refusal(400, told, "prompt", "not_able")
         label = asked.prompt.strip()
-    return given if label is None else {**given, "label": label}
+    return {} if label is None else {"label": label}
 
 
 async def _made(engine: Engine, client: str, head: dict[str, Any]) -> Events:

@@ -78,6 +78,11 @@ def _nothing(family: Family) -> tuple[str, ...]:
     return ("none",) if getattr(family.config, "classes", ()) else ()
 
 
+def _shortest(family: Any, seed: int) -> Any:
+    """A walk of one step that asks for one row, whatever the model's own guidance is."""
+    return family.looking(seed, *_nothing(family), steps=1, guidance=1.0)
+
+
 def opened(path: Path, device: torch.device) -> Opened:
     """Load a model, and measure a pass if it works by passes."""
     family = open_model(path).to(device).eval()
@@ -88,7 +93,7 @@ def opened(path: Path, device: torch.device) -> Opened:
     for _ in range(2):  # the first pass is slower than those that follow
         started = time.perf_counter()
         warm = Pool(family.seen, sizes[-1:])
-        warm.add(0, family.looking(0, *_nothing(family), steps=1))
+        warm.add(0, _shortest(family, 0))
         warm.turn()
         model.seconds = time.perf_counter() - started
     return model
@@ -97,5 +102,5 @@ def opened(path: Path, device: torch.device) -> Opened:
 def fitting_sizes(family: Any) -> tuple[int, ...]:
     """Rows that a pass of a model may have here: those sizes that round alike on noise."""
     sizes = SIZES if family.device.type == "cpu" else SIZES_OF_A_GPU
-    walks = [family.looking(seed, *_nothing(family), steps=1) for seed in range(sizes[-1])]
+    walks = [_shortest(family, seed) for seed in range(sizes[-1])]
     return alike(family.seen, [next(walk) for walk in walks], sizes)
