@@ -94,6 +94,7 @@ TABLE = {
         open=True,
     ),
     "loading": Group(3.2, "runs.loading"),
+    "forms": Group(3.3, "runs.forms"),
     # 4: what is made of a run
     "views": Group(
         4.0,

@@ -19,6 +19,7 @@ from mezzotint.errors import CannotCreateError, ConfigError, MezzotintError, Usa
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.images import to_uint8
 from mezzotint.noise import Flow
+from mezzotint.runs.forms import model_form
 from mezzotint.runs.pipelines import WEIGHTS, _new, read_pipeline, write_pipeline
 from mezzotint.seeds import ImageNoise
 from mezzotint.storage.weights import load_tensors, save_tensors
@@ -86,6 +87,7 @@ def test_the_same_noise_gives_the_same_picture(
     assert float(ours.std()) > 0.1
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
     back = mz.load(folder)
+    assert model_form(folder) == (Diffusion, back.config)
     assert isinstance(back, Diffusion)
     torch.testing.assert_close(back.sample(SEEDS, steps=10), ours, atol=1e-5, rtol=0)
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mezzotint.errors import (
 from mezzotint.families.base import Batch
 from mezzotint.families.piping import extra_rows, with_extras
 from mezzotint.families.pretrained import Pretrained
+from mezzotint.runs.forms import model_form
 from mezzotint.runs.tuned import tuned
 from mezzotint.seeds import ImageNoise
 
@@ -278,6 +280,40 @@ def test_low_ranks_are_learnt_and_loaded_by_diffusers(
     plain.pipeline.load_lora_weights(tmp_path / "run" / "model")
     theirs = plain.sample([0], prompt="a red circle", steps=STEPS)
     torch.testing.assert_close(theirs, found, atol=1e-4, rtol=0)
+    assert model_form(tmp_path / "run") == (Pretrained, loaded.config)
+
+
+@pytest.mark.parametrize("layout", ["sd15", "sd15-old", "sd21", "xl"])
+def test_the_form_of_a_pipeline_is_told_without_its_weights(
+    layout: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole: Any = mz.load(folders(layout))
+    shutil.copytree(folders(layout), tmp_path / "pipeline")
+    for weights in (tmp_path / "pipeline").rglob("*.safetensors"):
+        weights.unlink()
+    assert model_form(tmp_path / "pipeline") == (Pretrained, whole.config)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        *(("unet", "sample_size", value) for value in ("huge", [8], [8, "x"], {}, -8, 10**9, 2.5)),
+        *(("vae", "block_out_channels", value) for value in (None, [], "wide", 3)),
+        (".", "_class_name", "FluxPipeline"),
+        (".", "_class_name", 7),
+    ],
+)
+def test_the_form_of_a_damaged_pipeline_is_an_error_of_ours(
+    part: str, name: str, value: Any, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(folders("sd15"), tmp_path / "pipeline")
+    file = tmp_path / "pipeline" / part / ("model_index.json" if part == "." else "config.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
+    if value == {}:  # as if it were not there: Stable Diffusion's own size
+        assert model_form(tmp_path / "pipeline").config.size == (128, 128)
+        return
+    with pytest.raises(MezzotintError):
+        model_form(tmp_path / "pipeline")
 
 
 @pytest.mark.parametrize("layout", ["sd15", "xl"])

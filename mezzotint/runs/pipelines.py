@@ -181,19 +181,23 @@ def read_pipeline(folder: Path) -> Diffusion:
         ConfigError: another pipeline, network or scheduler than we have.
         MissingInputError, DataError, RefusedError: a file is missing, damaged or leads out.
     """
-    index = _read(folder, INDEX)
-    pipeline = index.get("_class_name") if isinstance(index, dict) else None
-    if pipeline not in PIPELINES:
-        fix = "the pipelines known here: " + ", ".join(PIPELINES)
-        raise ConfigError(f"{shown(pipeline)} is another pipeline", str(folder / INDEX), fix)
-    scheduler = _component(folder, index)
-    config = _config(folder, str(pipeline), scheduler)
+    config = pipeline_config(folder)
     weights = _weights(folder)
     kinds = {PREFIX + _new(name): kind for name, kind in check_header(weights).items()}
     model = Diffusion.fitting(config, kinds, weights)
     tensors = {PREFIX + _new(name): tensor for name, tensor in load_tensors(weights).items()}
     load_into(model, tensors, weights)
     return model.eval()
+
+
+def pipeline_config(folder: Path) -> DiffusionConfig:
+    """The options of what :func:`read_pipeline` reads, without its weights; errors as there."""
+    index = _read(folder, INDEX)
+    pipeline = index.get("_class_name") if isinstance(index, dict) else None
+    if pipeline not in PIPELINES:
+        fix = "the pipelines known here: " + ", ".join(PIPELINES)
+        raise ConfigError(f"{shown(pipeline)} is another pipeline", str(folder / INDEX), fix)
+    return _config(folder, str(pipeline), _component(folder, index))
 
 
 def _component(folder: Path, index: Mapping[str, Any]) -> str:

@@ -5,13 +5,15 @@ from typing import Any
 
 import torch
 
-from mezzotint.errors import DataError, MissingExtraError
+from mezzotint.config import shown
+from mezzotint.errors import ConfigError, DataError, MissingExtraError
 from mezzotint.families.fitting import SPARE, free_bytes, require_room, weight_bytes
 from mezzotint.families.piping import OWN, PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.nets.quiet import quietly
 from mezzotint.runs.hub import origin
 from mezzotint.runs.safe_pipelines import PARTS, SAME, Parts, look_through, pipeline_class
+from mezzotint.storage.scanning import read_mapping
 
 VARIANTS = {
     "StableDiffusionPipeline": {
@@ -23,6 +25,7 @@ VARIANTS = {
         "mask": "StableDiffusionXLInpaintPipeline",
     },
 }
+USUAL = {"StableDiffusionPipeline": (64, 64), "StableDiffusionXLPipeline": (128, 128)}
 GUIDANCE = {"StableDiffusionPipeline": 7.5, "StableDiffusionXLPipeline": 5.0}
 PLAIN = {"StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None}}
 PLAIN["StableDiffusionPipeline"] |= {"requires_safety_checker": False}  # type: ignore[dict-item]
@@ -56,7 +59,8 @@ def read_text_pipeline(folder: Path, device: str | None = None) -> Pretrained:
         place = "cpu"  # to wait there until it is offloaded
     with quietly():
         pipeline, variants = _joined(parts, opened)
-    found = Pretrained(_config(pipeline, parts.pipeline), pipeline.to(place), variants).eval()
+    config = _config(pipeline.unet.config.sample_size, pipeline.vae_scale_factor, parts.pipeline)
+    found = Pretrained(config, pipeline.to(place), variants).eval()
     found.source = origin(folder)
     return found
 
@@ -111,11 +115,30 @@ def _variant(kind: Any, pipeline: str) -> Any:
     return build
 
 
-def _config(pipeline: Any, name: str) -> PretrainedConfig:
-    side = pipeline.unet.config.sample_size
-    height, width = (side, side) if isinstance(side, int) else side
-    factor = pipeline.vae_scale_factor
-    size = (height * factor, width * factor)
+def text_pipeline_config(folder: Path) -> PretrainedConfig:
+    """The options of what :func:`read_text_pipeline` reads, told from JSON alone.
+
+    Raises:
+        RefusedError, ConfigError, MissingInputError: there is no such pipeline.
+    """
+    named = str(pipeline_class(folder))
+    unet, vae = (read_mapping(folder / part, "config.json") for part in ("unet", "vae"))
+    widths = vae.get("block_out_channels")
+    if not isinstance(widths, list) or not widths:
+        what = "the autoencoder names no block_out_channels"
+        raise ConfigError(what, str(folder / "vae" / "config.json"), "use another copy of it")
+    return _config(unet.get("sample_size"), 2 ** (len(widths) - 1), SAME.get(named, named))
+
+
+def _config(sides: Any, factor: int, name: str) -> PretrainedConfig:
+    """Options of a pipeline whose latents have so many cells a side, ``factor`` pixels each."""
+    if name not in GUIDANCE:
+        raise ConfigError(f"{shown(name)} is another pipeline", fix=f"known: {', '.join(GUIDANCE)}")
+    pair = [sides, sides] if isinstance(sides, int) else sides or USUAL[name]
+    if not isinstance(pair, list | tuple) or [type(side) for side in pair] != [int, int]:
+        fix = "a number of cells, or two"
+        raise ConfigError(f"the network's sample_size is {shown(sides)}", fix=fix)
+    size = (pair[0] * factor, pair[1] * factor)
     return PretrainedConfig(size=size, solver=OWN, guidance=GUIDANCE[name])
 
 

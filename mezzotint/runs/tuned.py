@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from mezzotint.config import from_dict
+from mezzotint.config import from_dict, override
 from mezzotint.errors import ConfigError, DataError, MissingExtraError
 from mezzotint.families.base import read_model_config
+from mezzotint.families.piping import PretrainedConfig
 from mezzotint.families.pretrained import Pretrained
 from mezzotint.families.tuning import (
     ENCODERS,
@@ -17,7 +19,7 @@ from mezzotint.families.tuning import (
     TunedConfig,
     add_products,
 )
-from mezzotint.runs.pretrained import read_text_pipeline
+from mezzotint.runs.pretrained import read_text_pipeline, text_pipeline_config
 from mezzotint.storage.readers import inside
 from mezzotint.storage.weights import check_header, load_tensors
 
@@ -35,9 +37,7 @@ def read_tuned(folder: Path) -> Pretrained:
         ConfigError, DataError, RefusedError: one of both is damaged.
         MissingExtraError: ``peft`` is not installed.
     """
-    config = read_model_config(folder)
-    config.pop("kind")
-    settled = from_dict(TunedConfig, config, where=str(folder))
+    settled = _settled(folder)
     weights = inside(folder, WEIGHTS)
     check_header(weights)
     model = read_text_pipeline(Path(settled.base))
@@ -47,6 +47,30 @@ def read_tuned(folder: Path) -> Pretrained:
         what = f"these products do not fit the pipeline {settled.base}"
         raise DataError(what, str(weights), "use another copy of either") from error
     return model.resized(settled.size)
+
+
+def tuned_config(folder: Path) -> PretrainedConfig:
+    """The options of what :func:`read_tuned` reads, without any weights; errors as there."""
+    config = read_model_config(folder)
+    config.pop("kind")
+    return resized_config(config, folder)
+
+
+def resized_config(options: Mapping[str, Any], where: Path) -> PretrainedConfig:
+    """Options of the pipeline that these of :class:`TunedConfig` tune, at the size of the tuning.
+
+    Raises:
+        ConfigError, MissingInputError, RefusedError: they are none, or the pipeline is not there.
+    """
+    settled: TunedConfig = from_dict(TunedConfig, options, where=str(where))
+    return override(text_pipeline_config(Path(settled.base)), {"size": settled.size})
+
+
+def _settled(folder: Path) -> TunedConfig:
+    config = read_model_config(folder)
+    config.pop("kind")
+    found: TunedConfig = from_dict(TunedConfig, config, where=str(folder))
+    return found
 
 
 def _take_over(model: Pretrained, products: Mapping[str, Tensor], config: TunedConfig) -> None:
@@ -87,7 +111,8 @@ def tuned(base: Path, **options: object) -> Tuned:
         MezzotintError: the pipeline cannot be opened.
     """
     model = read_text_pipeline(base)
-    config = from_dict(TunedConfig, {"size": model.config.size, "base": str(base), **options})
+    own = {"size": model.config.size, "base": str(base.absolute())}  # found from anywhere
+    config = from_dict(TunedConfig, {**own, **options})
     if model.config.channels != config.channels:
         raise ConfigError("the pipeline makes no RGB images", str(base))
     return Tuned(config, model)

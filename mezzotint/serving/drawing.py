@@ -64,16 +64,23 @@ class Request:
         return float(passes * self.model.seconds)
 
 
+class CancelledError(Exception):
+    """Nobody waits for this any more."""
+
+
 class Drawing:
     """Requests for images, in the order of a round over their clients.
 
     Args:
         send: takes a message and a payload for the server.
         most_seconds: of work that one request may cost.
+        listen: takes what the server has said meanwhile, without waiting for more.
     """
 
-    def __init__(self, send: Send, most_seconds: float) -> None:
-        self._send, self._most = send, most_seconds
+    def __init__(
+        self, send: Send, most_seconds: float, listen: Callable[[], object] = lambda: None
+    ) -> None:
+        self._send, self._most, self._listen = send, most_seconds, listen
         self._waiting: OrderedDict[str, deque[tuple[Request, int]]] = OrderedDict()
         self._requests: dict[str, Request] = {}
 
@@ -141,6 +148,8 @@ class Drawing:
             else:
                 walk = looking(request, index)
                 self._moved(request.model.pool.add((request.id, index), walk))
+        except CancelledError:
+            return
         except Exception as error:
             self._fail(request, error)
 
@@ -152,9 +161,16 @@ class Drawing:
         self._send({"is": "failed", "id": request.id, **refusal.as_dict()}, b"")
 
     def _whole(self, request: Request) -> None:
-        """All images of a family that makes them in one go."""
+        """All images of a family that makes them in one go; a step may be the last one."""
         family: Any = request.model.family
-        images = family.sample(image_seeds(request.seed, request.n), **request.options)
+
+        def watch(done: int, total: int) -> None:
+            self._listen()
+            if request.id not in self._requests:
+                raise CancelledError
+
+        watched = {"watch": watch} if "watch" in family.sampling else {}
+        images = family.sample(image_seeds(request.seed, request.n), **request.options, **watched)
         for index, image in enumerate(images.split(1)):
             self._finish(request, index, image)
 

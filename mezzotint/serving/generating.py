@@ -11,7 +11,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from mezzotint.families import family_class
 from mezzotint.serving.engine import Engine
 from mezzotint.serving.forms import ImageRequest, ImageResponse
 from mezzotint.serving.guard import refused
@@ -56,8 +55,8 @@ def wanted(asked: ImageRequest, entry: Entry) -> dict[str, Any]:
     Raises:
         Refusal: the model does not do that; names the field.
     """
-    kind, config = entry.settled()
-    sampling = family_class(kind).sampling
+    family, config = entry.form()
+    kind, sampling = family.kind, family.sampling
     if asked.size not in (None, "auto", _size(entry)):
         raise Refusal(400, f"this model makes {_size(entry)}", "size", "wrong_size")
     options = {
@@ -189,7 +188,7 @@ def _image(event: Message) -> dict[str, Any]:
 
 
 def _size(entry: Entry) -> str:
-    height, width = entry.config().size
+    height, width = entry.form().config.size
     return f"{width}x{height}"
 
 

@@ -2,23 +2,23 @@
 
 import functools
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mezzotint.config import from_dict
 from mezzotint.errors import MezzotintError
-from mezzotint.families import FAMILIES, family_class
-from mezzotint.families.base import read_model_config
+from mezzotint.families import FAMILIES
 from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.forms import Form, model_form
 from mezzotint.serving import processes
 from mezzotint.serving.refusing import Refusal
 from mezzotint.storage.readers import load_file
 
 DEPTH, MOST = 2, 500
+MODEL_FILES = ("config.json", "model_index.json")
 START = "start.json"
 FRESH_SECONDS = 0.5
 
@@ -60,16 +60,16 @@ class Entry:
     @property
     def stamp(self) -> str:
         """Changes when the model does; empty while there is none."""
-        for folder in (self.path, self.folder.model):
-            if (folder / "config.json").is_file():
-                return f"{folder.name}-{(folder / 'config.json').stat().st_mtime_ns}"
+        for folder, name in itertools.product((self.path, self.folder.model), MODEL_FILES):
+            if (folder / name).is_file():
+                return f"{folder.name}-{(folder / name).stat().st_mtime_ns}"
         marks = [mark.parent.name for mark in self.folder.checkpoints.glob("*/COMPLETE")]
         return max((mark for mark in marks if mark.strip("0")), default="")  # 0: it has seen none
 
     @property
     def pending(self) -> bool:
         """Whether the page has begun it and it has not come as far as a run."""
-        return not self.run and not (self.path / "config.json").is_file()
+        return not self.run and not any((self.path / name).is_file() for name in MODEL_FILES)
 
     @property
     def asked_family(self) -> str:
@@ -81,41 +81,25 @@ class Entry:
         return found if found in FAMILIES else ""
 
     @property
-    def changed(self) -> int:
-        """When the file that says what it is was written last, in nanoseconds; 0 without one."""
-        for name in ("run.json", "config.json"):
-            try:
-                return (self.path / name).stat().st_mtime_ns
-            except OSError:
-                continue
-        return 0
+    def changed(self) -> str:
+        """Changes with the files that say what it is."""
+        try:
+            return f"{(self.path / 'run.json').stat().st_mtime_ns} {self.stamp}"
+        except OSError:
+            return self.stamp
 
-    def about(self) -> tuple[str, dict[str, Any]]:
-        """The family and the options of its model that differ from the family's own.
+    def form(self) -> Form:
+        """The class and the configuration of its model, read anew when their file changes.
 
         Raises:
             MezzotintError: the files say something else.
         """
-        if not self.run:
-            config = read_model_config(self.path)
-            return config.pop("kind"), config
-        header = self.folder.header()
-        return header["family"], header.get("model") or {}
-
-    def config(self) -> Any:
-        """The configuration of its model; errors as :meth:`about`."""
-        return self.settled()[1]
-
-    def settled(self) -> tuple[str, Any]:
-        """Family and configuration, read anew when their file changes; errors as :meth:`about`."""
-        return _settled(self, self.changed)
+        return _form(self, self.changed)
 
 
 @functools.lru_cache(1024)
-def _settled(entry: Entry, changed: int) -> tuple[str, Any]:
-    kind, options = entry.about()
-    family: Any = family_class(kind)
-    return kind, from_dict(family.config_class, options, where=entry.name)
+def _form(entry: Entry, changed: str) -> Form:
+    return model_form(entry.path)
 
 
 class Shelf:
@@ -185,7 +169,7 @@ class Shelf:
 
 
 def _is_entry(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("run.json", "config.json", START))
+    return any((path / name).is_file() for name in ("run.json", *MODEL_FILES, START))
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -206,7 +190,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 def readable(entry: Entry) -> bool:
     """Whether an entry's files say what it is."""
     try:
-        entry.config()
+        entry.form()
     except (MezzotintError, OSError):
         return False
     return True

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
-from mezzotint.families import FAMILIES, family_class
-from mezzotint.families.capabilities import Encodes, Reconstructs, Samples
+from mezzotint.families import FAMILIES
+from mezzotint.families.base import Family
+from mezzotint.families.capabilities import Denoises, Encodes, Reconstructs, Samples
 from mezzotint.serving.forms import Json, Model, ModelList, State
 from mezzotint.serving.hub import hub_of
 from mezzotint.serving.shelf import Entry, readable
@@ -65,29 +66,29 @@ async def models(request: Request) -> Any:
 
 
 def about(entry: Entry) -> Model:
-    """A model as the list shows it; errors as :meth:`Entry.about`."""
-    kind, _ = entry.about()
-    config = entry.config()
+    """A model as the list shows it; errors as :meth:`Entry.form`."""
+    family, config = entry.form()
     return Model(
         id=entry.name,
         created=int(entry.path.stat().st_mtime),
-        family=kind,
+        family=family.kind,
         size=f"{config.size[1]}x{config.size[0]}",
         channels=config.channels,
         classes=list(getattr(config, "classes", ())),
-        can=abilities(kind, entry.run),
+        can=abilities(family, entry.run),
     )
 
 
-def abilities(kind: str, run: bool) -> list[str]:
+def abilities(family: type[Family], run: bool) -> list[str]:
     """What models of a family can be asked for, and by which options."""
-    family = family_class(kind)
     rebuilds = issubclass(family, Reconstructs) or "image" in family.sampling
+    # a class cannot be asked for a protocol that names attributes of instances
+    denoises = hasattr(family, Denoises.squared_error.__name__)
     able = {
         "generate": issubclass(family, Samples),
         "reconstruct": rebuilds,
         "encode": issubclass(family, Encodes),
-        "anomaly": run and rebuilds,
+        "anomaly": run and (denoises or issubclass(family, Reconstructs)),
     }
     asked = sorted(family.sampling & ASKED)
     return [name for name, yes in able.items() if yes] + asked

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from mezzotint.config import to_dict
 from mezzotint.errors import MezzotintError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.serving.forms import Json, Model
@@ -75,9 +76,9 @@ def summary(hub: Hub, entry: Entry) -> Json:
 
 
 @functools.lru_cache(1024)
-def _about(entry: Entry, changed: int) -> tuple[Model, Json]:
+def _about(entry: Entry, changed: str) -> tuple[Model, Json]:
     """What a run is, which changes only with the file that says so."""
-    config = entry.config()
+    config = entry.form().config
     given = {name: getattr(config, name, None) for name in ("steps", "guidance", "solver")}
     return about(entry), {name: value for name, value in given.items() if value is not None}
 
@@ -108,7 +109,8 @@ def _left(last: Json) -> float | None:
 def _headline(last: Json, family: str) -> list[Json]:
     """The numbers a family wants to be judged by, validation before training."""
     told = []
-    for name, key in family_class(family).headline.items():
+    wanted = family_class(family).headline if family in FAMILIES else {}
+    for name, key in wanted.items():
         for place, title in ((f"validation_{key}", f"{name}, held out"), (key, name)):
             if _number(last.get(place)) is not None:
                 told.append({"name": title, "key": place, "value": rounded(last[place])})
@@ -135,7 +137,7 @@ def _number(value: Any) -> float | None:
 
 def _header(entry: Entry) -> Json:
     try:
-        return entry.folder.header() if entry.run else {"model": entry.about()[1]}
+        return entry.folder.header() if entry.run else {"model": to_dict(entry.form().config)}
     except (MezzotintError, OSError):
         return {}
 

@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, source: int, sink: int, device: str, limits: Limits) -> None:
         self._source, self._sink, self._limits = source, sink, limits
         self._models = Models(device)
-        self._drawing = Drawing(self.send, limits.work_seconds)
+        self._drawing = Drawing(self.send, limits.work_seconds, self._listen)
         self._jobs: deque[Message] = deque()
         self._decoder = Decoder()
 

@@ -214,6 +214,8 @@ export async function open({ box, options, signal }) {
       guidance_scale: found.guidance,
       solver: found.solver,
       label: found.label ?? undefined,
+      prompt: found.prompt,
+      negative_prompt: found.negative_prompt,
     };
     put(place, described(found), Number.isInteger(found.seed) && button('Use these settings', () => use(settings, found.seed)));
   }
@@ -277,10 +279,9 @@ function controlsOf(run, about) {
       hint: '1 is off; more keeps closer to what is asked.',
     });
   if (run.can.includes('solver')) {
-    const input = select(
-      about.solvers.map((one) => [one, one]),
-      defaults.solver,
-    );
+    const known = about.solvers.includes(defaults.solver),
+      named = about.solvers.map((one) => [one, one]),
+      input = select(known ? named : [['', 'its own'], ...named], known ? defaults.solver : '');
     made.solver = {
       box: field('solver', input),
       value: () => input.value || undefined,
