@@ -51,9 +51,7 @@ def read_tuned(folder: Path) -> Pretrained:
 
 def tuned_config(folder: Path) -> PretrainedConfig:
     """The options of what :func:`read_tuned` reads, without any weights; errors as there."""
-    config = read_model_config(folder)
-    config.pop("kind")
-    return resized_config(config, folder)
+    return _resized(_settled(folder))
 
 
 def resized_config(options: Mapping[str, Any], where: Path) -> PretrainedConfig:
@@ -62,7 +60,10 @@ def resized_config(options: Mapping[str, Any], where: Path) -> PretrainedConfig:
     Raises:
         ConfigError, MissingInputError, RefusedError: they are none, or the pipeline is not there.
     """
-    settled: TunedConfig = from_dict(TunedConfig, options, where=str(where))
+    return _resized(from_dict(TunedConfig, options, where=str(where)))
+
+
+def _resized(settled: TunedConfig) -> PretrainedConfig:
     return override(text_pipeline_config(Path(settled.base)), {"size": settled.size})
 
 
