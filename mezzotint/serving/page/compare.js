@@ -15,6 +15,8 @@ export async function open({ box, options, signal }) {
   const list = h('div', { className: 'choices compare-list', role: 'group', 'aria-label': 'Runs to compare' }),
     told = h('p', { className: 'quiet', role: 'status' });
   const label = h('div'),
+    prompt = h('textarea', { rows: 2, maxLength: 4000 }),
+    words = h('div'),
     seeds = slider('pictures of each', { min: 2, max: 10, step: 1, value: 6 }),
     seed = h('input', { type: 'number', min: 0, value: 0 });
   const grid = h('section', { className: 'side-by-side', 'aria-label': 'Side by side' }),
@@ -35,7 +37,7 @@ export async function open({ box, options, signal }) {
       h(
         'div',
         { className: 'side' },
-        h('div', { className: 'panel form' }, list, told, label, seeds.box, field('first seed', seed), go),
+        h('div', { className: 'panel form' }, list, told, words, label, seeds.box, field('first seed', seed), go),
       ),
       h('div', {}, grid, table),
     ),
@@ -66,6 +68,7 @@ export async function open({ box, options, signal }) {
     classes = shared.length ? select([['', 'drawn by the seed'], ...shared.map((one) => [`=${one}`, one])], before) : null;
     if (classes && !classes.value) classes.value = '';
     put(label, classes && field('class', classes));
+    put(words, picked().some((run) => run.can.includes('prompt')) && field('prompt', prompt));
   }
 
   watch(() => {
@@ -141,7 +144,7 @@ export async function open({ box, options, signal }) {
       ),
     );
     for (const { run, cells } of rows.filter((row) => row.run.can.includes('generate'))) {
-      const asked = { prompt: '', model: run.name, seed: first, n, stream: true };
+      const asked = { prompt: run.can.includes('prompt') ? prompt.value : '', model: run.name, seed: first, n, stream: true };
       if (classes?.value && run.classes.length) asked.label = classes.value.slice(1);
       try {
         for await (const [, data] of stream('/v1/images/generations', asked, mine))
