@@ -22,6 +22,7 @@ from mezzotint.families.base import Family
 from mezzotint.features.extractor import Extractor, levels
 from mezzotint.features.table import EXTRACTORS
 from mezzotint.images import to_float
+from mezzotint.metrics.distances import frechet
 from mezzotint.progress import Silent
 
 N = 180
@@ -191,6 +192,8 @@ def test_a_model_that_only_rebuilds_says_what_it_cannot(digits: mz.Images) -> No
     scale = np.linalg.norm(points[:, None] - points[None], axis=-1).sum() / (N * (N - 1))
     expected = np.linalg.norm(rebuilt - points, axis=1).mean() / scale
     assert found["perceptual"].value == pytest.approx(expected, rel=0.01)  # in 8 bits
+    assert found["rfd"].value == pytest.approx(frechet(points, rebuilt), rel=0.02)
+    assert found["rfd"].low < found["rfd"].value < found["rfd"].high
 
 
 def test_only_the_published_weights_give_an_fid(

@@ -12,7 +12,12 @@ from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
 from mezzotint.metrics.arrays import nearest, nearest_within, points
-from mezzotint.metrics.distances import frechet, frechet_estimate, kernel_distance
+from mezzotint.metrics.distances import (
+    frechet,
+    frechet_estimate,
+    kernel_distance,
+    paired_frechet_estimate,
+)
 from mezzotint.metrics.diversity import (
     classes_seen,
     diversity,
@@ -197,6 +202,21 @@ def test_frechets_interval_knows_points_that_fill_a_plane_only() -> None:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((80, 80)))[0][:4]
     turned = frechet_estimate(flat[0] @ turn, flat[1] @ turn)
     assert turned[:2] == pytest.approx(frechet_estimate(*flat)[:2], rel=1e-9)
+
+
+def test_the_error_of_paired_frechet_is_that_of_leaving_out_pairs() -> None:
+    random = np.random.default_rng(5)
+    first = random.normal(size=(300, 4))
+    second = 0.7 * first + 0.4 * random.normal(size=(300, 4)) + 0.3
+    found = paired_frechet_estimate(first, second)
+    assert found.value == pytest.approx(frechet(first, second), rel=1e-9)
+    left = [frechet(np.delete(first, at, 0), np.delete(second, at, 0)) for at in range(300)]
+    jackknife = (299 / 300 * ((np.array(left) - np.mean(left)) ** 2).sum()) ** 0.5
+    assert found.error == pytest.approx(jackknife, rel=0.05)
+    assert found.error < 0.8 * frechet_estimate(first, second).error
+    assert paired_frechet_estimate(first, first).value == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="no pairs"):
+        paired_frechet_estimate(first, second[:-1])
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.4, 0.8)])

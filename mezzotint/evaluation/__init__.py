@@ -6,7 +6,7 @@ from mezzotint.evaluation.agreement import agreement_values
 from mezzotint.evaluation.costs import cost_values
 from mezzotint.evaluation.likeness import bound_values, denoising_values, reconstruction_values
 from mezzotint.evaluation.retrieval import retrieval_values
-from mezzotint.evaluation.sets import ALL, perceptual_values, sample_values
+from mezzotint.evaluation.sets import ALL, perceptual_values, rebuilt_values, sample_values
 from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value
 from mezzotint.families.base import Family
@@ -19,6 +19,7 @@ MEASURES: tuple[tuple[type, Measure], ...] = (
         lambda subject: Evaluation(reconstruction_values(subject.family, subject.pixels)),
     ),
     (Reconstructs, perceptual_values),
+    (Reconstructs, rebuilt_values),
     (
         Bounds,
         lambda subject: Evaluation(bound_values(subject.family, subject.pixels, subject.draws)),

@@ -8,12 +8,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mezzotint.evaluation.likeness import reconstructed
 from mezzotint.evaluation.remembering import Numbers, remembered
 from mezzotint.evaluation.subject import BATCH, FEWEST, Subject
 from mezzotint.evaluation.values import Evaluation, Value, estimated, mean_value
 from mezzotint.features.extractor import Features, Pixels, classify
-from mezzotint.metrics.distances import frechet, frechet_estimate, kernel_distance
+from mezzotint.metrics.distances import (
+    frechet,
+    frechet_estimate,
+    kernel_distance,
+    paired_frechet_estimate,
+)
 from mezzotint.metrics.diversity import (
     classes_seen,
     duplicates,
@@ -162,12 +166,9 @@ def _classes(subject: Subject, made: Pixels) -> Evaluation:
 
 def perceptual_values(subject: Subject) -> Evaluation:
     """Distance of features between images and reconstructions; 1 is that of two random images."""
-    count = len(subject.pixels)
-    if count < FEWEST:
-        why = f"needs {FEWEST} held-out images, there are {count}"
+    if (why := _too_few(subject)) is not None:
         return Evaluation({}, {"perceptual": why})
-    rebuilt = subject.look(reconstructed(subject.family, subject.pixels), "of reconstructions")
-    apart = np.linalg.norm(rebuilt.astype(np.float64) - subject.real, axis=1)
+    apart = np.linalg.norm(subject.rebuilt.astype(np.float64) - subject.real, axis=1)
     scale = mean_pairwise_distance(subject.real).value
     if not scale > 0:
         return Evaluation({}, {"perceptual": "the held-out images are all alike"})
@@ -176,3 +177,20 @@ def perceptual_values(subject: Subject) -> Evaluation:
     return Evaluation(
         {"perceptual": replace(value, features=extractor.title, resize=extractor.resize)}
     )
+
+
+def rebuilt_values(subject: Subject) -> Evaluation:
+    """Frechet distance between images and their reconstructions (rFID of 2112.10752)."""
+    if (why := _too_few(subject)) is not None:
+        return Evaluation({}, {"rfd": why})
+    sets = subject.rebuilt, subject.real
+    found = remembered("rebuilt", lambda: {"rfd": paired_frechet_estimate(*sets)}, *sets)
+    unit = "rFID" if subject.extractor.published else "FD"
+    note = "images and their reconstructions"
+    value = _value(subject, Estimate(*found["rfd"]), len(subject.real), unit, None, note)
+    return Evaluation({"rfd": value})
+
+
+def _too_few(subject: Subject) -> str | None:
+    count = len(subject.pixels)
+    return None if count >= FEWEST else f"needs {FEWEST} held-out images, there are {count}"

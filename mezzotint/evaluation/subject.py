@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
+from mezzotint.evaluation.likeness import reconstructed
 from mezzotint.families.base import Family
 from mezzotint.features.extractor import Extractor, Features, Pixels
 from mezzotint.features.table import kept_features, open_extractor
@@ -90,6 +91,11 @@ class Subject:
     def real(self) -> Features:
         """Features of the held-out images."""
         return kept_features(self.extractor, self.pixels, self.show, "of held-out images")
+
+    @cached_property
+    def rebuilt(self) -> Features:
+        """Features of the reconstructions of the held-out images."""
+        return self.look(reconstructed(self.family, self.pixels), "of reconstructions")
 
     @cached_property
     def seen(self) -> Features:

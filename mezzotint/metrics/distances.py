@@ -66,6 +66,22 @@ def frechet_estimate(first: ArrayLike, second: ArrayLike) -> Estimate:
     return found._replace(low=max(found.low, 0.0))
 
 
+def paired_frechet_estimate(first: ArrayLike, second: ArrayLike) -> Estimate:
+    """As :func:`frechet_estimate` of two versions of the same things, row by row.
+
+    What is drawn by chance is a pair, so both its influences count together.
+
+    Raises:
+        ValueError: as :func:`frechet`, or there are more rows of one.
+    """
+    one, two = pair(first, second, 2)
+    if len(one) != len(two):
+        raise ValueError(f"{len(one)} and {len(two)} rows are no pairs")
+    value, (there, back) = _value_and_influences(one, two)
+    found = estimate(value, influence_error(there + back))
+    return found._replace(low=max(found.low, 0.0))
+
+
 def _value_and_influences(one: Points, two: Points) -> tuple[float, tuple[Points, Points]]:
     """The Frechet distance, and the first-order effect of each point of both sets on it.
 
