@@ -19,6 +19,7 @@ from results import RESULTS, header, write_section
 
 import mezzotint as mz
 from mezzotint.evaluation.values import Value
+from mezzotint.images import grid, save_image, to_uint8
 
 PROMPTS = [
     "smiling face with heart-shaped eyes, face affection",
@@ -41,8 +42,9 @@ NOTES = """
 One `mezzotint train text-to-image` command at 64 px on the emoji of `emoji-datasource-google` with
 their names, tones and kinds as captions; a tenth held out by content. PSNR, SSIM and rFD of the
 autoencoder are of held-out emoji; samples are for captions of held-out emoji. Target: 24 dB.
-`docs/pictures/emoji.png` has six pictures for each of eight prompts, guidance {guidance}; the last
-two, a red car and a blue apple, are captions of nothing there is.
+`docs/pictures/emoji-prompts.png` has six pictures for each of eight prompts, guidance {guidance}; the last
+two, a red car and a blue apple, are captions of nothing there is;
+`docs/pictures/emoji.png` has the seeds 0 to 23, each with a caption of the training side.
 """
 GUIDANCE, EACH = 3.0, 6
 
@@ -87,11 +89,11 @@ def main() -> None:
         folder = options.keep or Path(temporary) / "run"
         run = mz.train("text-to-image", data, folder, budget=options.budget)
         found = mz.evaluate(run.model, data, features="effnet-lite0")
-        mz.sample(run.model, 36, out=folder / "samples.png")
+        drawn = run.model.sample(range(2 * 2 * EACH))
+        save_image(folder / "samples.png", grid(to_uint8(drawn), columns=2 * EACH))
         asked = [text for text in PROMPTS for _ in range(EACH)]
-        mz.sample(
-            run.model, len(asked), prompt=asked, guidance=GUIDANCE, out=folder / "prompts.png"
-        )
+        made = run.model.sample(range(len(asked)), prompt=asked, guidance=GUIDANCE)
+        save_image(folder / "prompts.png", grid(to_uint8(made), columns=2 * EACH))
     title = f"## T2: {len(data):,} emoji with their names\n\n"
     told = header(["diffusers", "transformers"], options.threads, 1)
     notes = NOTES.format(guidance=GUIDANCE)
