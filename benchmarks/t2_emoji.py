@@ -42,8 +42,8 @@ NOTES = """
 One `mezzotint train text-to-image` command at 64 px on the emoji of `emoji-datasource-google` with
 their names, tones and kinds as captions; a tenth held out by content. PSNR, SSIM and rFD of the
 autoencoder are of held-out emoji; samples are for captions of held-out emoji. Target: 24 dB.
-`docs/pictures/emoji-prompts.png` has six pictures for each of eight prompts, guidance {guidance}; the last
-two, a red car and a blue apple, are captions of nothing there is;
+`docs/pictures/emoji-prompts.png` has six pictures for each of eight prompts, guidance {guidance};
+the last two, a red car and a blue apple, are captions of nothing there is;
 `docs/pictures/emoji.png` has the seeds 0 to 23, each with a caption of the training side.
 """
 GUIDANCE, EACH = 3.0, 6
