@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shlex
 import time
 import zipfile
 from pathlib import Path
@@ -173,6 +174,22 @@ def test_pictures_arrive_say_how_they_were_made_and_can_be_made_again(browser, s
     click(browser, "Make it again")
     browser.wait("document.querySelector('.verdict').innerText.includes('byte for byte')")
     browser.press("Escape")
+
+
+def test_commands_say_what_a_model_that_reads_text_was_asked(browser, server):
+    browser.open(server.url)
+    script = """import('/page/shot.js').then(({ command }) => [
+      command({ run: 'a b', asked: { num_inference_steps: 5, negative_prompt: 'x y' }, seed: 3 },
+              { prompt: "it's red" }),
+      command({ run: 'text', asked: { prompt: '' }, seed: 4 }, { prompt: '' }),
+      command({ run: 'plain', asked: { prompt: '', label: 'one' }, seed: 5 }, { label: 'one' }),
+    ].map((one) => one.textContent))"""
+    assert [shlex.split(words)[2:-2] for words in browser.run(script)] == [
+        ["a b", "-n", "1", "--seed", "3", "--prompt", "it's red", "--negative-prompt", "x y",
+         "--steps", "5"],
+        ["text", "-n", "1", "--seed", "4", "--prompt", ""],
+        ["plain", "-n", "1", "--seed", "5", "--label", "one"],
+    ]  # fmt: skip
 
 
 def test_pictures_are_repaired_and_judged(browser, server, tmp_path):

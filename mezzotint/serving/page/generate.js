@@ -121,7 +121,7 @@ export async function open({ box, options, signal }) {
     if (wanted) {
       picker.value = wanted.id;
       picker.dispatchEvent(new Event('change'));
-    }
+    } else build(); // what the settings leave out is the model's own, not what stood there
     for (const [key, one] of Object.entries(controls)) if (settings[key] !== undefined) one.set(settings[key]);
     seed.value = from;
     say('The form has these settings now');

@@ -22,7 +22,7 @@ export function openShot(shot, use) {
         h('h2', {}, 'How it was made'),
         described(record, shot),
         h('p', { className: 'quiet' }, 'The same on the command line, in the folder of the runs:'),
-        h('code', { className: 'command' }, command(shot)),
+        h('code', { className: 'command' }, command(shot, record)),
         h(
           'div',
           { className: 'buttons' },
@@ -72,6 +72,7 @@ const WORDS = {
   solver: 'solver',
   guidance: 'guidance',
   prompt: 'prompt',
+  negative_prompt: 'avoided',
   version: 'mezzotint',
   model: 'family',
 };
@@ -86,10 +87,12 @@ export function described(record, shot = null) {
 
 const quoted = (text) => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-/** The command that makes the same file. */
-function command({ run, asked, seed }) {
+/** The command that makes the same file; a model that reads text drew for an empty prompt too, which the command has to say. */
+export function command({ run, asked, seed }, record) {
   const words = ['mezzotint', 'sample', quoted(run), '-n', '1', '--seed', String(seed)];
+  if (typeof record.prompt === 'string') words.push('--prompt', quoted(record.prompt));
   const options = [
+    ['negative_prompt', '--negative-prompt'],
     ['label', '--label'],
     ['num_inference_steps', '--steps'],
     ['guidance_scale', '--guidance'],
