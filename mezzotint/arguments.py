@@ -160,8 +160,10 @@ class Export:
     model: ModelName
     """Run or model folder."""
     format: Literal["diffusers"] = "diffusers"
-    """diffusers: a pipeline folder for DiffusionPipeline.from_pretrained; the model has to be
-    trained with --set backbone=diffusers groups=0."""
+    """diffusers: a pipeline folder for DiffusionPipeline.from_pretrained; a model of pixels has to
+    be trained with --set backbone=diffusers groups=0, one of latents is fit for it."""
+    label: str | None = None
+    """Class that the pipeline draws, of a model of latents; by default it is told nothing."""
     solver: str | None = None
     """How the pipeline samples: ddpm, ddpm-large, ddim, euler; by default as the model does if it
     can, else by ddim or euler."""

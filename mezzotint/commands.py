@@ -190,7 +190,8 @@ def export(command: "arguments.Export") -> int:
     """Write the folder and say what is in it."""
     from mezzotint import api
 
-    model, out, options = command.model, command.out, {"solver": command.solver}
+    model, out = command.model, command.out
+    options = {"solver": command.solver, "label": command.label}
     found = api.export(model, out, command.format, **options)
     print(f"exported: {found.path} ({found.note})")
     return 0

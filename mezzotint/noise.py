@@ -15,6 +15,7 @@ from torch import Tensor
 
 Betas = NDArray[np.float64]
 TIME_SCALE = 1000.0
+NUDGE = 1e-6  # below t = 1, where logarithms of the signal end
 
 
 class Level(NamedTuple):
@@ -216,11 +217,25 @@ class Flow:
         """``steps`` levels at equal distances of t before the shift, then the clean one.
 
         Spacing ``linspace`` ends at t = 1/1000, shifted twice as diffusers' scheduler has it.
+        ``leading`` has the levels of its UniPCMultistepScheduler with ``use_flow_sigmas``: down to
+        just above t = 1/1000, and the network is told whole thousandths.
         """
+        if spacing == "leading":
+            return [*(self._told_whole(time) for time in self._leading(steps)), CLEAN_LEVEL]
         times = np.linspace(1, 0, steps + 1)[:-1]
         if spacing == "linspace":
             times = np.linspace(1, self._shifted(1 / TIME_SCALE), steps)
         return [*(self.level(float(self._shifted(time))) for time in times), CLEAN_LEVEL]
+
+    def _leading(self, steps: int) -> list[float]:
+        """Times as UniPCMultistepScheduler has them."""
+        alphas = np.linspace(1, 1 / TIME_SCALE, steps + 1)
+        times = [float(self._shifted(time)) for time in alphas[:-1]]
+        return [times[0] - NUDGE, *times[1:]]
+
+    def _told_whole(self, time: float) -> Level:
+        """A level of which the network is told no more than diffusers' integers say."""
+        return Level(1 - time, time, float(int(time * TIME_SCALE)))
 
     def _shifted(self, time: float) -> float:
         return self.shift * time / (1 + (self.shift - 1) * time)

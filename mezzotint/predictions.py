@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mezzotint.noise import q_sample
 
+LEAST_SHARE = 0.05  # of noise; below it a velocity is a difference of nearly equal images
+
 
 class Prediction(NamedTuple):
     """What a network predicts; every function broadcasts alpha and sigma over images.
@@ -107,3 +109,12 @@ def min_snr_weight(
     if prediction == "eps":
         return gamma / snr.clamp(min=gamma)
     return snr.clamp(max=gamma) * PREDICTIONS[prediction].gain(alpha, sigma, data_std).square()
+
+
+def velocity_weight(alpha: Tensor, sigma: Tensor, prediction: str, data_std: float = 1.0) -> Tensor:
+    """The weight that makes a prediction's squared error that of the flow's velocity.
+
+    (x_0 - x_t) / max(t, 0.05) of the straight path, t = sigma / (alpha + sigma) (2511.13720).
+    """
+    share = (sigma / (alpha + sigma)).clamp(min=LEAST_SHARE)
+    return (PREDICTIONS[prediction].gain(alpha, sigma, data_std) / share).square()

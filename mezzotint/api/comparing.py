@@ -125,7 +125,7 @@ def _compare(wanted: _Wanted, data: Data, out: str | Path | None, show: Progress
     with stages.next():
         images = open_images(data, *_shape(wanted), stages)
         for family in wanted.families:
-            make_plan(family, None, wanted.training).build(images)
+            make_plan(family, None, wanted.training).settled(images).build(images)
     folder = Path(out) if out else default_folder("compare", images.spec)
     contenders = list(_contenders(wanted, images, make_folder(folder), stages))
     require_comparable(contenders)

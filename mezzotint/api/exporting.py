@@ -10,7 +10,9 @@ from mezzotint.config import shown
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
 from mezzotint.families.kl_vae import KLVAE
+from mezzotint.families.latent_diffusion import LatentDiffusion
 from mezzotint.families.text_to_image import TextToImage
+from mezzotint.runs.latent_pipelines import write_latent
 from mezzotint.runs.pipelines import write_autoencoder, write_pipeline
 from mezzotint.runs.text_pipelines import write_text
 
@@ -41,8 +43,10 @@ def export(
         out: a new folder; by default ``RUN-diffusers``.
         format: ``diffusers``: a pipeline folder for ``DiffusionPipeline.from_pretrained``;
             of a ``kl-vae``, one for ``AutoencoderKL.from_pretrained``; of a ``text-to-image``
-            model, one for ``StableDiffusionPipeline.from_pretrained``.
-        options: of the format; diffusers: ``solver``.
+            model, one for ``StableDiffusionPipeline.from_pretrained``; of a model that walks among
+            latents, one for ``LDMPipeline.from_pretrained``.
+        options: of the format; diffusers: ``solver``, and of a model among latents ``label``, the
+            class that the pipeline draws.
 
     Raises:
         UsageError: there is no such format, or no name for the folder.
@@ -59,9 +63,16 @@ def export(
     return FORMATS[format](open_model(model), path, **options)
 
 
-def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported:
+def _diffusers(
+    model: Family, path: Path, solver: str | None = None, label: str | None = None
+) -> Exported:
     write = next(write for kind, write in DIFFUSERS if isinstance(model, kind))
-    return Exported(path, write(model, path, solver))
+    if label is None:
+        return Exported(path, write(model, path, solver))
+    if not isinstance(model, LatentDiffusion):
+        what = f"a pipeline of a {model.kind} model is not made for one class"
+        raise UsageError(what, "--label", "leave it out")
+    return Exported(path, _latent(model, path, solver, label))
 
 
 def _autoencoder(model: Any, path: Path, solver: str | None) -> str:
@@ -69,6 +80,10 @@ def _autoencoder(model: Any, path: Path, solver: str | None) -> str:
         raise UsageError("an autoencoder has no solver", "--solver", "leave it out")
     write_autoencoder(model, path)
     return "AutoencoderKL with its scaling_factor"
+
+
+def _latent(model: Any, path: Path, solver: str | None, label: str | None = None) -> str:
+    return f"LDMPipeline with {write_latent(model, path, solver, label)}"
 
 
 def _text_to_image(model: Any, path: Path, solver: str | None) -> str:
@@ -84,6 +99,7 @@ def _any(model: Family, path: Path, solver: str | None) -> str:
 DIFFUSERS: tuple[tuple[type, Callable[..., str]], ...] = (
     (KLVAE, _autoencoder),
     (TextToImage, _text_to_image),
+    (LatentDiffusion, _latent),
     (Family, _any),
 )
 """Families -> how diffusers has them, the first that fits; each writes and says what is there."""

@@ -88,6 +88,9 @@ def train(
     folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
     for line in images.describe():
         show.say(line)
+    plan = plan.settled(images)
+    for line in plan.said:
+        show.say(line)
     model = plan.build(images)  # what is wrong with it is said before anything is trained
     if needs_foundation(plan):
         plan, base, show = foundation(plan, images, folder.path, show, train)

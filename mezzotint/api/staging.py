@@ -8,14 +8,13 @@ from typing import Any
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Founded
-from mezzotint.families.prompting import coder_text, mapping_of
+from mezzotint.families.coder_text import coder_text
 from mezzotint.progress import Progress
 from mezzotint.runs.loading import load_model
 from mezzotint.training.plans import Plan, shortened
 from mezzotint.training.recipe import Recipe
 
 PASSED_ON = "seed precision compile flip checkpoint_seconds keep tensorboard record log_every"
-PRESET = "quick"  # of the stage that is not what the user came for
 Train = Callable[..., Any]
 
 
@@ -82,8 +81,9 @@ def foundation(
     rest = plan.shorter(1 - share)
     said = frozenset(data.describe())
     first = Part(show, 0.0, share, base, rest.recipe.budget or 0.0, said)
-    options = {**mapping_of(settled.coder), **_passed_on(plan.recipe, share)}
-    found = train(base, data, folder / "autoencoder", PRESET, first, **options).model
+    preset, chosen = kind.stage(settled)
+    options = {**chosen, **_passed_on(plan.recipe, share)}
+    found = train(base, data, folder / "autoencoder", preset, first, **options).model
     return _standing(rest, found), found, Part(show, share, 1.0, plan.kind.kind)
 
 

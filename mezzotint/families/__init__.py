@@ -11,6 +11,7 @@ FAMILIES = {
     "diffusion": "diffusion:Diffusion",
     "gan": "gan:GAN",
     "kl-vae": "kl_vae:KLVAE",
+    "latent-diffusion": "latent_diffusion:LatentDiffusion",
     "text-to-image": "text_to_image:TextToImage",
 }
 

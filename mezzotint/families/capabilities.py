@@ -88,6 +88,11 @@ class Founded(Protocol):
         """The name of that family."""
         ...
 
+    @classmethod
+    def stage(cls, config: Any) -> tuple[str, dict[str, Any]]:
+        """Preset and options of the run that trains it, for a model of these options."""
+        ...
+
     def adopt(self, coder: Any) -> None:
         """Take over the weights of a trained model of that family."""
         ...

@@ -64,9 +64,13 @@ class DiffusionConfig:
     groups: int = option(0, "groups of alike images to tell apart (2403.00570); 0: none", 0, 4096)
     backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")
     unet: str = option("", "arguments of a UNet2DModel read from a pipeline folder, as JSON")
+    space: Literal["auto", "pixels", "latent"] = option(
+        "auto", "where it walks; latent: an autoencoder is trained first; auto: by size"
+    )
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
     widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
+    refiner: int = option(0, "channels of two convolutions at full resolution; 0: none", 0, 256)
     attention: int = option(1, "how many of the deepest levels have attention", low=0, high=8)
     process: Literal["flow", "exploding", "linear", "cosine", "scaled"] = option(
         "flow", "forward process: straight path, EDM's, or a table of betas"
@@ -82,7 +86,9 @@ class DiffusionConfig:
     variance: Literal["fixed", "learned"] = option(
         "fixed", "of ddpm's steps: a table's own, or learnt (2102.09672) with prediction=eps"
     )
-    weighting: Literal["none", "min-snr"] = option("none", "weights of the squared error")
+    weighting: Literal["none", "min-snr", "velocity"] = option(
+        "none", "weights of the squared error; velocity: as if of flow's (2511.13720)"
+    )
     level_mean: float = option(0.0, "mean of the logit of t, or of ln sigma, in training", -9, 9)
     level_std: float = option(1.0, "its standard deviation; 0: uniform t", low=0, high=9)
     data_std: float = option(0.5, "standard deviation of the pixels in [-1, 1]", 1e-3, 10)
@@ -143,12 +149,12 @@ def _require_fitting_levels(config: DiffusionConfig) -> None:
 
 def _require_fitting_prediction(config: DiffusionConfig) -> None:
     if config.objective == "consistency" and (
-        config.process in BETAS or config.prediction not in ("flow", "edm", "v")
+        config.process in BETAS or config.prediction not in ("flow", "edm", "v", "clean")
     ):
         raise ConfigError(
             f"consistency needs another form than {config.process} with {config.prediction}",
             where="objective",
-            fix="process=flow or exploding; prediction=flow, edm or v",
+            fix="process=flow or exploding; prediction=flow, edm, v or clean",
         )
     if config.variance == "learned" and (
         config.process not in BETAS or config.prediction != "eps" or config.objective != "denoise"
@@ -227,6 +233,7 @@ def _unet(config: DiffusionConfig) -> nn.Module:
         config.blocks,
         config.attention,
         config.kinds,
+        refiner=config.refiner,
     )
 
 

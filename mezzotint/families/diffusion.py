@@ -196,7 +196,7 @@ class Diffusion(Family):
         conditions = self._conditions(numbers, label, image, mask, strength)
         return made(self, numbers, conditions, batch, watch, **settings).clamp(-1, 1)
 
-    def student(self) -> tuple[Family, dict[str, Any]]:
+    def student(self) -> tuple["Diffusion", dict[str, Any]]:
         """A copy that learns to sample in two steps, and training options for it.
 
         Raises:

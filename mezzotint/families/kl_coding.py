@@ -1,7 +1,9 @@
 """A KL-VAE as options, and the equations of its loss."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,16 +14,28 @@ from mezzotint.config import option, parse_size, validate
 from mezzotint.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mezzotint.nets.diffusers_dc import DiffusersDC
     from mezzotint.nets.diffusers_vae import DiffusersVAE
 
 LOG_VARIANCE_RANGE = (-30.0, 20.0)
 LARGEST_WEIGHT = 1e4
+DC_GRID = 16  # cells a side of latents that a small diffusion model learns on a CPU
 GROWTH = (1, 2, 4, 8)  # of the channels, level by level
 _COMMON = {"lr": 1e-3, "batch": 32, "decay": "linear", "max_grad_norm": 1.0}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": _COMMON,
     "plain": _COMMON | {"adversarial": 0.0},
     "quick": _COMMON | {"adversarial": 0.0, "width": 16, "optimizer": "muon", "lr": 5e-3},
+    "latent": {
+        "network": "dc",
+        "adversarial": 0.0,
+        "kl": 1e-2,
+        "batch": 16,
+        "crop": 64,
+        "lr": 1e-3,
+        "decay": "linear",
+        "max_grad_norm": 1.0,
+    },
     "stable-diffusion": _COMMON | {"widths": (128, 256, 512, 512), "blocks": 2, "lr": 1e-4},
 }
 
@@ -32,6 +46,9 @@ class KLVAEConfig:
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(3, "image channels: grey, RGB or RGBA")
+    network: Literal["kl", "dc"] = option(
+        "kl", "diffusers' AutoencoderKL, or its AutoencoderDC begun as patch PCA"
+    )
     latent: int = option(4, "channels of the latent grid", low=1, high=64)
     width: int = option(32, "channels of the finest level, where widths is empty", 4, 512)
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 4, 2048)
@@ -61,6 +78,8 @@ class KLVAEConfig:
                 where="widths",
                 fix=f"give {max(self.size).bit_length()} widths at the most",
             )
+        if self.network == "dc":
+            _require_fitting_levels(stage_widths(self), self.channels)
         if self.adversarial and min(self.size) < least_side(self.critic_layers):
             raise ConfigError(
                 f"{self.critic_layers} layers of the critic leave no patch of images of"
@@ -70,22 +89,44 @@ class KLVAEConfig:
             )
 
 
+def _require_fitting_levels(widths: Sequence[int], channels: int) -> None:
+    """Check that the shortcuts between levels come out even, and that the first has a spare."""
+    even = all(4 * a % b == 0 and 4 * b % a == 0 for a, b in pairwise(widths))
+    if not even or widths[0] <= 4 * channels or len(widths) < 2:
+        raise ConfigError(
+            f"an AutoencoderDC has no levels of {', '.join(map(str, widths))} channels",
+            where="widths",
+            fix=f"two at least, more than {4 * channels} first, each once, twice or four times the"
+            " one before: (32, 64, 128)",
+        )
+
+
 def least_side(layers: int) -> int:
     """Pixels an image must have a side so that a patch critic of so many layers has an output."""
     return int(3 * 2**layers)
 
 
 def stage_widths(config: KLVAEConfig) -> tuple[int, ...]:
-    """The configured widths, or those that halve the image once (16 pixels), twice or thrice."""
+    """The configured widths, or those that halve the image once (16 pixels), twice or thrice.
+
+    An AutoencoderDC has no level at the full size; it leaves a grid of about 16 cells a side.
+    """
+    if config.network == "dc":
+        levels = min(4, max(2, round(math.log2(max(config.size) / DC_GRID))))
+        return config.widths or tuple(config.width * 2**level for level in range(levels))
     halvings = 1 + (max(config.size) > 16) + (max(config.size) > 64)
     return config.widths or tuple(config.width * each for each in GROWTH[: halvings + 1])
 
 
-def build_coder(config: KLVAEConfig) -> "DiffusersVAE":
+def build_coder(config: KLVAEConfig) -> "DiffusersVAE | DiffusersDC":
     """Encoder and decoder that a configuration describes; diffusers takes seconds to import."""
+    shape, widths = (config.channels, config.size, config.latent), stage_widths(config)
+    if config.network == "dc":
+        from mezzotint.nets.diffusers_dc import DiffusersDC
+
+        return DiffusersDC(*shape, widths, config.blocks)
     from mezzotint.nets.diffusers_vae import DiffusersVAE
 
-    shape, widths = (config.channels, config.size, config.latent), stage_widths(config)
     return DiffusersVAE(*shape, widths, config.blocks, config.attention)
 
 

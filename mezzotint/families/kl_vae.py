@@ -1,9 +1,10 @@
-"""The autoencoder of latent diffusion (2112.10752, section 3.1): diffusers' ``AutoencoderKL``.
+"""The autoencoder of latent diffusion (2112.10752, section 3.1), a network of diffusers.
 
 A coder with a very weak prior, trained for pixels and against a critic of patches. It has no
 distribution to sample from: a diffusion model on its latents has.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": squared_error,
 }
 MEMORY = 0.01
+MOST_PIXELS = 2**23  # components of patches are steady long before
 LEAST_SPREAD = 1e-4
 
 
@@ -45,12 +47,13 @@ class KLVAE(Family):
     kind: ClassVar[str] = "kl-vae"
     config_class: ClassVar[type] = KLVAEConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    unaveraged: ClassVar[tuple[str, ...]] = ("critic.", "latent_", "begun")
+    unaveraged: ClassVar[tuple[str, ...]] = ("critic.", "latent_", "begun", "linear")
     headline: Mapping[str, str] = {"loss": "coder.loss", "PSNR": "coder.psnr"}
 
     latent_mean: Tensor
     latent_square: Tensor
     begun: Tensor
+    linear: Tensor
 
     def __init__(self, config: KLVAEConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
@@ -64,6 +67,20 @@ class KLVAE(Family):
         self._eyes: list[nn.Module] = []  # in a list: it is no part of the model
         for name, value in (("latent_mean", 0.0), ("latent_square", 1.0), ("begun", 0.0)):
             self.register_buffer(name, torch.tensor(value))
+        if own.network == "dc":
+            self.register_buffer("linear", torch.tensor(0.0))
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it has become a linear code of the images, or does not begin as one."""
+        return self.config.network != "dc" or bool(self.linear > 0)
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, labels: Tensor | None) -> None:
+        """Become the principal components of patches of images (N, C, H, W) in [-1, 1]."""
+        each = math.ceil(images[:, 0].numel() / MOST_PIXELS)
+        self.coder.begin(images[::each].to(self.device))
+        self.linear.fill_(1.0)
 
     def players(self) -> dict[str, Player]:
         """The coder, then its critic, who sits out the first part of the run."""
@@ -133,7 +150,7 @@ class KLVAE(Family):
         with held_still(critic):
             outputs = critic(made).float()
             opinion = OBJECTIVES[self.config.objective].generator(outputs, outputs)
-        layer = self.coder.vae.decoder.conv_out.weight
+        layer = self.coder.last_layer
         weight = self.config.adversarial * adaptive_weight(likely, opinion, layer)
         return {"adversarial": weight * opinion, "weight": weight}
 
@@ -177,21 +194,14 @@ class KLVAE(Family):
     def standardise(self, latents: Tensor) -> None:
         """Give latents like these (N, latent, h, w) mean 0 and standard deviation 1 a channel.
 
-        The map goes into the 1x1 convolutions around the latents; what is rebuilt stays the same.
+        The map goes into the convolutions around the latents; what is rebuilt stays the same.
         """
-        mean, scale = latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(LEAST_SPREAD)
-        before, after = self.coder.vae.quant_conv, self.coder.vae.post_quant_conv
-        count = len(mean)
-        after.bias.add_(after.weight.flatten(1) @ mean)
-        after.weight.mul_(scale.view(1, -1, 1, 1))
-        before.weight[:count].div_(scale.view(-1, 1, 1, 1))
-        before.bias[:count].sub_(mean).div_(scale)
-        before.bias[count:].sub_(2 * scale.log())  # of the variance
+        self.coder.rescale(latents.mean((0, 2, 3)), latents.std((0, 2, 3)).clamp_min(LEAST_SPREAD))
         self.latent_mean.fill_(0.0)
         self.latent_square.fill_(1.0)
 
     def published(self) -> Any:
-        """The ``AutoencoderKL`` itself, whose configuration tells the scale of its latents."""
+        """diffusers' autoencoder itself, whose configuration tells the scale of its latents."""
         self.coder.vae.register_to_config(scaling_factor=self.scaling_factor)
         return self.coder.vae
 

@@ -11,10 +11,15 @@ from mezzotint.families.consistency import jump_error
 from mezzotint.families.guiding import guided
 from mezzotint.guidance import CLIPS
 from mezzotint.noise import Levels, Process, q_sample
-from mezzotint.predictions import Prediction, min_snr_weight
+from mezzotint.predictions import Prediction, min_snr_weight, velocity_weight
 from mezzotint.stepping import Denoised
 from mezzotint.variational import Posteriors
 
+WEIGHTINGS: dict[str, Callable[[Tensor, Tensor, str, float], Tensor] | None] = {
+    "none": None,
+    "min-snr": min_snr_weight,
+    "velocity": velocity_weight,
+}
 BOUND_SHARE = 0.001  # lambda of 2102.09672, section 3.1
 CEILING = 100.0  # silence costs about 1, whatever is predicted; weights that cost this are lost
 
@@ -75,10 +80,9 @@ def denoising_error(model: Denoiser, batch: Batch) -> Tensor:
     levels = model.process.draw(batch.noise.rand())
     noise = batch.noise.randn(*batch.images.shape[1:])
     error, bound = errors(model, batch.images, noise, levels, model.shown(batch))
-    if model.config.weighting == "min-snr":
-        weight = min_snr_weight(
-            levels.alpha, levels.sigma, model.config.prediction, model.config.data_std
-        )
+    weigh = WEIGHTINGS[model.config.weighting]
+    if weigh is not None:
+        weight = weigh(levels.alpha, levels.sigma, model.config.prediction, model.config.data_std)
         error = error * weight.flatten()
     if bound is not None:
         error = error + BOUND_SHARE * model.config.timesteps * bound

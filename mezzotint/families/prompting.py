@@ -1,13 +1,13 @@
 """A text-to-image model as options: its autoencoder, its words, its diffusion in latent space."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mezzotint.config import from_dict, option, parse_size, shown, to_dict, validate
+from mezzotint.config import from_dict, option, parse_size, validate
 from mezzotint.errors import ConfigError, UsageError
+from mezzotint.families.coder_text import form_of
 from mezzotint.families.diffusing import DiffusionConfig, require_solver
 from mezzotint.families.kl_coding import PRESETS as KL_PRESETS
 from mezzotint.families.kl_coding import KLVAEConfig
@@ -80,34 +80,9 @@ def coder_config(config: TextToImageConfig) -> KLVAEConfig:
     Raises:
         ConfigError: they are no options, or of images of another form.
     """
-    form = {"size": config.size, "channels": config.channels}
-    given = mapping_of(config.coder)
-    for name, wanted in to_dict(from_dict(KLVAEConfig, form)).items():
-        if name in form and given.get(name, wanted) != wanted:
-            what = f"an autoencoder for {name}={shown(given[name])}, not {wanted}"
-            raise ConfigError(what, "coder", "train at the autoencoder's size and channels")
+    form, given = form_of(config.coder, config.size, config.channels)
     quick = {"width": KL_PRESETS["quick"]["width"]}
     return from_dict(KLVAEConfig, {**quick, **given, **form, "adversarial": 0.0}, where="coder")
-
-
-def mapping_of(text: str) -> dict[str, Any]:
-    """Options written as JSON.
-
-    Raises:
-        ConfigError: it is no mapping.
-    """
-    try:
-        given = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise ConfigError(f"{shown(text)} is not JSON", "coder", '{"widths": [32, 64, 128]}')
-    return given
-
-
-def coder_text(config: KLVAEConfig) -> str:
-    """What ``coder`` says of an autoencoder."""
-    return json.dumps(to_dict(config))
 
 
 def pairs_of(config: TextToImageConfig) -> tuple[Merge, ...]:

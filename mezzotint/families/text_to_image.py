@@ -5,21 +5,20 @@ together on its latents. Captions are hidden at random in training, which makes 
 (2207.12598).
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mezzotint.config import override
-from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, chunked, require_seeds
+from mezzotint.families.coder_text import mapping_of
 from mezzotint.families.conditions import Conditions, make_conditions
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.families.groups import Told
 from mezzotint.families.kl_vae import KLVAE
+from mezzotint.families.latent_space import LatentSpace, patched
 from mezzotint.families.making import Watch, between, filmed, made
 from mezzotint.families.objectives import CEILING
 from mezzotint.families.prompting import (
@@ -39,7 +38,6 @@ from mezzotint.seeds import ImageNoise
 from mezzotint.stepping import Denoised
 
 PREVIEW: dict[str, Any] = {"solver": "unipc", "steps": 15}
-MOST_MEASURED = 1000
 CRITIC = "critic."
 
 
@@ -84,7 +82,7 @@ class TextToImage(Family):
         known = batch.known or {}
         latents = known.get("latents")
         words = known.get("words")
-        latents = self.latents(batch.images) if latents is None else latents
+        latents = self.space.latents(batch.images) if latents is None else latents
         words = self.tokens(batch.captions, len(latents)) if words is None else words
         return self.prior.loss(Batch(latents, batch.noise, words))
 
@@ -92,6 +90,11 @@ class TextToImage(Family):
     def foundation(cls) -> str:
         """The family of the autoencoder."""
         return KLVAE.kind
+
+    @classmethod
+    def stage(cls, config: Any) -> tuple[str, dict[str, Any]]:
+        """Preset and options of the autoencoder's own run."""
+        return "quick", mapping_of(config.coder)
 
     def adopt(self, coder: Family) -> None:
         """Stand on a trained autoencoder; its critic is left behind."""
@@ -108,20 +111,16 @@ class TextToImage(Family):
     def prepare(self, images: Tensor, labels: Tensor | None) -> None:
         """Let the autoencoder give latents of mean 0 and standard deviation 1 a channel.
 
-        The affine map goes into its 1x1 convolutions before and after the latents, so that its
-        pictures stay the same and the scale that a pipeline has to know is 1.
-
         Args:
             images: (N, C, H, W) in [-1, 1], of the training side.
             labels: not looked at.
         """
-        seen = images[:: math.ceil(len(images) / MOST_MEASURED)]
-        self.coder.standardise(self.coder.encode(seen))
+        self.space.standardise(images)
         self.standard.fill_(1.0)
 
     def known_of_images(self, images: Tensor) -> dict[str, Tensor]:
         """What a loss needs of images (N, C, H, W) in [-1, 1]: their latents."""
-        return {"latents": self.latents(images)}
+        return {"latents": self.space.latents(images)}
 
     def known_of_captions(self, captions: Sequence[str | None]) -> dict[str, Tensor]:
         """What a loss needs of captions: rows of -1 where there is none.
@@ -136,10 +135,10 @@ class TextToImage(Family):
         network: Any = self.prior.network
         return {"words": network.words(tokens).masked_fill(bare, -1)}
 
-    @torch.no_grad()
-    def latents(self, images: Tensor) -> Tensor:
-        """Scaled posterior means (N, latent, h, w) of images in [-1, 1]."""
-        return self.coder.posterior(images)[0] * self.coder.scaling_factor
+    @property
+    def space(self) -> LatentSpace:
+        """The way into latents and out of them."""
+        return LatentSpace(self.coder)
 
     def tokens(self, captions: Sequence[str | None] | None, count: int) -> Tensor:
         """Numbers (count, length) of captions; -1 in rows without one."""
@@ -154,7 +153,7 @@ class TextToImage(Family):
 
     def pictures(self, latents: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] on the CPU of scaled latents."""
-        return self.coder.decode(latents / self.coder.scaling_factor).cpu()
+        return self.space.pictures(latents)
 
     @property
     def preview(self) -> dict[str, Any]:
@@ -202,9 +201,7 @@ class TextToImage(Family):
         texts = self._texts(numbers, prompt, negative_prompt)
         conditions = self._conditions(texts, image, mask, strength)
         pictures = self.pictures(made(self.prior, numbers, conditions, batch, watch, **settings))
-        if image is None or mask is None:
-            return pictures
-        return torch.where(mask.cpu() > 0.5, pictures, image.cpu())
+        return patched(pictures, image, mask)
 
     def seen(self, noisy: Tensor, levels: Levels, told: Tensor | None = None) -> Denoised:
         """Clean latents seen behind noisy ones, each at a level of its own."""
@@ -234,25 +231,13 @@ class TextToImage(Family):
     ) -> Conditions:
         """What is asked, in latent space: words as vectors, computed once for all steps."""
         told = torch.stack([self._words(part) for part in texts], 1)
-        start = None if image is None else self._start(image)
-        grid = None if mask is None else self._cells(mask)
+        start = None if image is None else self.space.start(image)
+        grid = None if mask is None else self.space.cells(mask)
         return make_conditions(self.prior.shape, told, len(told), start, grid, strength)
 
     def _words(self, texts: Sequence[str]) -> Tensor:
         network: Any = self.prior.network
         return chunked(network.words, self.tokens(texts, len(texts)))
-
-    def _start(self, image: Tensor) -> Tensor:
-        if image.shape[1:] != self.shape:
-            what = f"image has the shape {tuple(image.shape)}, not (count, {self.shape})"
-            raise UsageError(what, where="image")
-        return self.coder.encode(image) * self.coder.scaling_factor
-
-    def _cells(self, mask: Tensor) -> Tensor:
-        """The cells of the latent grid in which any pixel is made anew."""
-        if mask.shape[1:] != (1, *self.shape[1:]):
-            raise UsageError(f"mask has the shape {tuple(mask.shape)}", where="mask")
-        return F.adaptive_max_pool2d(mask.to(self.device), self.prior.shape[1:])
 
     @torch.inference_mode()
     def film(

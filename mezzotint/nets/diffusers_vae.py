@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
@@ -54,5 +55,25 @@ class DiffusersVAE(nn.Module):
         return mean, log_variance
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Images (N, C, H, W), not clamped, of latents (N, latent, h, w)."""
-        return crop_to(self.vae.decoder(self.vae.post_quant_conv(latent)), self.size)
+        """Images (N, C, H, W), not clamped, of latents (N, latent, h, w) of any grid."""
+        made = self.vae.decoder(self.vae.post_quant_conv(latent))
+        return crop_to(made, self.size) if latent.shape[1:] == self.grid else made
+
+    def begin(self, images: Tensor) -> None:
+        """Begin with the weights as they were drawn, whatever the images."""
+
+    @property
+    def last_layer(self) -> Tensor:
+        """The weight that turns features into pixels."""
+        weight: Tensor = self.vae.decoder.conv_out.weight
+        return weight
+
+    @torch.no_grad()
+    def rescale(self, mean: Tensor, scale: Tensor) -> None:
+        """Give latents of this mean and spread (latent,) mean 0 and spread 1; pictures stay."""
+        before, after, count = self.vae.quant_conv, self.vae.post_quant_conv, len(mean)
+        after.bias.add_(after.weight.flatten(1) @ mean)
+        after.weight.mul_(scale.view(1, -1, 1, 1))
+        before.weight[:count].div_(scale.view(-1, 1, 1, 1))
+        before.bias[:count].sub_(mean).div_(scale)
+        before.bias[count:].sub_(2 * scale.log())  # of the variance

@@ -51,6 +51,38 @@ class Block(nn.Module):
         return x
 
 
+class Refiner(nn.Module):
+    """What two 3x3 convolutions at full resolution add to an image, having seen the noisy one.
+
+    A head that unfolds patches can say no more numbers a patch than it has channels; the fine
+    noise that it cannot name is taken off here.
+
+    Args:
+        channels: of the noisy image.
+        out: channels of the image that is refined.
+        width: channels in between.
+        condition: width of the condition vector.
+
+    Shapes: noisy (N, channels, H, W), made (N, out, H, W), condition (N, condition) -> as made.
+    """
+
+    def __init__(self, channels: int, out: int, width: int, condition: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels + out, width, 3, padding=1)
+        self.affine = nn.Linear(condition, 2 * width)
+        self.second = nn.Conv2d(width, out, 3, padding=1)
+        nn.init.normal_(self.affine.weight, std=0.02)
+        nn.init.zeros_(self.affine.bias)
+        nn.init.normal_(self.second.weight, std=1e-3)
+
+    def forward(self, noisy: Tensor, made: Tensor, condition: Tensor) -> Tensor:
+        """made with what is added."""
+        scale, shift = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
+        inner = torch.addcmul(shift, self.first(torch.cat([noisy, made], 1)), 1 + scale)
+        out: Tensor = made + self.second(F.silu(inner))
+        return out
+
+
 class UNet(nn.Module):
     """A U-Net whose skips join by a 1x1 convolution.
 
@@ -63,6 +95,7 @@ class UNet(nn.Module):
         attention: how many of the deepest levels attend to themselves.
         classes: labels; 0 for none.
         tokens: width of the token sequence the deepest levels attend to; 0 for none.
+        refiner: channels of the :class:`Refiner` at the end; 0 for none.
 
     Shapes: noisy (N, channels, H, W), time (N,), label (N,) int64 or None, tokens (N, L, tokens)
     or None, mask (N, L) bool or None -> (N, out, H, W).
@@ -78,6 +111,7 @@ class UNet(nn.Module):
         attention: int = 1,
         classes: int = 0,
         tokens: int = 0,
+        refiner: int = 0,
     ) -> None:
         super().__init__()
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
@@ -100,6 +134,7 @@ class UNet(nn.Module):
         self.norm = Film(widths[0], vector)
         self.head = nn.Conv2d(widths[0], out * patch**2, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
+        self.refiner = Refiner(channels, out, refiner, vector) if refiner else None
 
     def forward(
         self,
@@ -122,7 +157,8 @@ class UNet(nn.Module):
             x = self.join[index](torch.cat([self.grow[index](x), skips[index]], dim=1))
             x = through(self.up[index], x, *told)
         made = self.head(F.silu(self.norm(x, told[0])))
-        return crop_to(F.pixel_shuffle(made, self.patch), noisy.shape[-2:])
+        image = crop_to(F.pixel_shuffle(made, self.patch), noisy.shape[-2:])
+        return image if self.refiner is None else self.refiner(noisy, image, told[0])
 
 
 def through(

@@ -20,11 +20,12 @@ from mezzotint.images import to_float
 from mezzotint.progress import Progress
 from mezzotint.runs.folder import RunFolder
 from mezzotint.storage.files import make_folder, storing
+from mezzotint.training.feeding import MIRRORED
 from mezzotint.training.recipe import Recipe
 
 PART = 256
-DTYPES: dict[bool, Any] = {True: np.dtype(np.float32), False: np.dtype(np.int64)}
-Rows = NDArray[np.float32] | NDArray[np.int64]
+LARGEST = 4 << 30  # bytes of what is kept of images; more is found anew at each step
+Rows = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.int64]
 Look = Callable[[range], Mapping[str, Tensor]]
 
 
@@ -41,7 +42,8 @@ def known_rows(
     Args:
         family: on the device where it computes.
         train: images and captions.
-        recipe: images that it moves or mirrors have to be looked at anew at each step.
+        recipe: images that it moves or crops have to be looked at anew at each step; of images that
+            it mirrors, both sides are kept.
         folder: of the run; the rows are kept in ``cache/`` and found again.
         show: where progress goes.
         after: seconds of work that come after it, where that is known.
@@ -57,15 +59,41 @@ def known_rows(
         return family.known_of_captions(captions[rows.start : rows.stop])
 
     def look(rows: range) -> Mapping[str, Tensor]:
-        return family.known_of_images(to_float(train.gather(rows)).to(family.device))
+        images = to_float(train.gather(rows)).to(family.device)
+        found = {name: _small(part) for name, part in family.known_of_images(images).items()}
+        if recipe.flip:
+            other = family.known_of_images(images.flip(-1))
+            found |= {MIRRORED + name: _small(part) for name, part in other.items()}
+        return found
 
     place, made_of = folder.path / "cache", _digest(family, train)
     told = _told(read, "reading caption", len(train), show, after)
     found = _kept(place / f"captions-{made_of}", len(train), told)
-    if recipe.flip or recipe.jitter:
+    if recipe.crop or recipe.jitter or _too_large(family, recipe, train, show):
         return found
     told = _told(look, "looking at image", len(train), show, after)
-    return {**found, **_kept(place / f"images-{made_of}", len(train), told)}
+    sides = "both-" if recipe.flip else ""
+    return {**found, **_kept(place / f"images-{sides}{made_of}", len(train), told)}
+
+
+def _small(part: Tensor) -> Tensor:
+    """Numbers of spread 1 in half precision: a tenth of a percent, and half of the disk."""
+    return part.half() if part.is_floating_point() else part
+
+
+@torch.inference_mode()
+def _too_large(family: Caches, recipe: Recipe, train: Images, show: Progress) -> bool:
+    """Whether what is known of all images is more than may lie on a disk; says so."""
+    one = family.known_of_images(to_float(train.gather(range(1))).to(family.device))  # type: ignore[attr-defined]
+    each = sum(_small(part).nbytes for part in one.values()) * (2 if recipe.flip else 1)
+    whole = each * len(train)
+    if whole <= LARGEST:
+        return False
+    show.say(
+        f"warning: {whole / 2**30:.1f} GiB of latents are not kept ({LARGEST >> 30} GiB at the"
+        " most); images are encoded anew at each step"
+    )
+    return True
 
 
 def _told(look: Look, doing: str, count: int, show: Progress, after: float) -> Look:
@@ -117,12 +145,12 @@ def _write(place: Path, count: int, look: Look) -> None:
 
 def _empty(path: Path, count: int, part: Tensor) -> "np.memmap[Any, Any]":
     """A file of zeros for so many rows like those of a part."""
-    kind, shape = DTYPES[part.is_floating_point()], (count, *part.shape[1:])
-    return np.lib.format.open_memmap(path, "w+", kind, shape)
+    shape = (count, *part.shape[1:])
+    return np.lib.format.open_memmap(path, "w+", _plain(part).dtype, shape)
 
 
 def _plain(part: Tensor) -> Rows:
-    found: Rows = (part.float() if part.is_floating_point() else part).cpu().numpy()
+    found: Rows = (part.float() if part.dtype == torch.bfloat16 else part).cpu().numpy()
     return found
 
 

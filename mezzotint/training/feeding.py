@@ -14,6 +14,7 @@ from mezzotint.families.base import Batch
 from mezzotint.seeds import Draws
 
 RESIDENT_SHARE = 0.25
+MIRRORED = "mirrored-"  # begins the names of what is known of images that are mirrored
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -42,6 +43,39 @@ def shifted(images: Tensor, uniform: Tensor, share: float) -> Tensor:
         shape[axis] = side
         images = images.gather(axis, inside.view(shape).expand_as(images))
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def cropped(images: Tensor, uniform: Tensor, side: int) -> Tensor:
+    """A square of each image, or as much of it as there is.
+
+    Args:
+        images: (N, C, H, W).
+        uniform: (N, 2) in [0, 1); decides where.
+        side: pixels of the square.
+    """
+    for axis in (2, 3):
+        whole = images.shape[axis]
+        kept = min(side, whole)
+        starts = (uniform[:, axis - 2] * (whole - kept + 1)).long()
+        inside = starts[:, None] + torch.arange(kept, device=images.device)
+        shape = [len(images), 1, 1, 1]
+        shape[axis] = kept
+        wanted = list(images.shape)
+        wanted[axis] = kept
+        images = images.gather(axis, inside.view(shape).expand(wanted))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def turned(known: Mapping[str, Tensor], mirrored: Tensor) -> dict[str, Tensor]:
+    """What is known of images of which some (N,) are mirrored: that of their mirror images."""
+    found = {}
+    for name, rows in known.items():
+        other = known.get(MIRRORED + name)
+        if other is not None:
+            rows = torch.where(mirrored.view(-1, *[1] * (rows.dim() - 1)), other, rows)
+        if not name.startswith(MIRRORED):
+            found[name] = rows
+    return found
 
 
 class Feed:
@@ -80,8 +114,10 @@ class Feed:
     def _gathered(self, values: Any, rows: Rows) -> Tensor:
         index = np.array(rows)
         if isinstance(values, Tensor):
-            return values[torch.as_tensor(index, device=self._device)]
-        return torch.from_numpy(np.take(values, index, axis=0)).to(self._device)
+            found = values[torch.as_tensor(index, device=self._device)]
+        else:
+            found = torch.from_numpy(np.take(values, index, axis=0)).to(self._device)
+        return found.float() if found.is_floating_point() else found
 
     def to(self, device: torch.device) -> None:
         """Serve batches on ``device``; a set that is small beside a GPU's memory moves there."""
@@ -104,15 +140,24 @@ class Feed:
             return normalise(self._resident[index])
         return normalise(torch.from_numpy(self.images.gather(rows)).to(self._device))
 
-    def batch(self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0) -> Batch:
-        """Rows as a batch; ``flip`` mirrors half of the images, ``jitter`` moves each a little."""
-        images = self.pixels(rows)
+    def batch(
+        self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0, crop: int = 0
+    ) -> Batch:
+        """Rows as a batch.
+
+        ``flip`` mirrors half of the images, ``jitter`` moves each a little, ``crop`` takes a square
+        of so many pixels from each; 0 takes all.
+        """
+        images, known = self.pixels(rows), self.known(rows)
+        if crop:
+            images = cropped(images, noise.rand(2), crop)
         if jitter > 0:
             images = shifted(images, noise.rand(2), jitter)
         if flip:
-            mirrored = noise.rand().view(-1, 1, 1, 1) < 0.5
-            images = torch.where(mirrored, images.flip(-1), images)
+            mirrored = noise.rand() < 0.5
+            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+            known = known and turned(known, mirrored)
         labels = self.images.labels_of(rows)
         marks = None if labels is None else torch.from_numpy(labels).to(self._device)
-        captions, known = self.images.captions_of(rows), self.known(rows)
+        captions = self.images.captions_of(rows)
         return Batch(images, noise, marks, captions, known=known)

@@ -207,7 +207,8 @@ class Trainer:
     def _batch(self, player: str, rows: Rows, part: slice, seen: int) -> Batch:
         key = ("train", self.recipe.seed, self.rollbacks, seen, player)
         noise = BatchNoise(key, len(rows), part.start, part.stop, self.accelerator.device)
-        batch = self.feed.batch(rows[part], noise, self.recipe.flip, self.recipe.jitter or 0.0)
+        moves = (self.recipe.flip, self.recipe.jitter or 0.0, self.recipe.crop)
+        batch = self.feed.batch(rows[part], noise, *moves)
         return replace(batch, progress=self.progress, turn=self.turns[player])
 
     def _summed(self, losses: Losses) -> Losses:

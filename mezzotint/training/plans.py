@@ -17,7 +17,9 @@ from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Perceives
+from mezzotint.families.diffusion_sizes import choice_for, described, fitted
 from mezzotint.families.groups import groups_for
+from mezzotint.families.latent_options import LatentDiffusionConfig
 from mezzotint.families.reading import fitting_length, weights_hash
 from mezzotint.features.pretrained import open_eyes
 from mezzotint.text import tokenizer
@@ -42,12 +44,14 @@ class Plan:
         model: options of the model; those the data decides may be missing.
         recipe: how it is trained.
         instance: a model the user built, to be trained as it is.
+        said: what was chosen because of the data, a line each.
     """
 
     kind: type[Family]
     model: Mapping[str, Any]
     recipe: Recipe
     instance: Family | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -87,9 +91,49 @@ class Plan:
         torch.manual_seed(self.recipe.seed)
         return self.kind(config)
 
+    def settled(self, data: Images) -> "Plan":
+        """The plan with what the size of the data decides, and lines that say so.
+
+        Raises:
+            ConfigError: the options cannot work at this size.
+        """
+        if self.instance is not None or self.kind.kind not in SIZED:
+            return self
+        return SIZED[self.kind.kind](self, data)
+
     def shorter(self, share: float) -> "Plan":
         """The same plan for a share of its length."""
         return replace(self, recipe=shortened(self.recipe, share))
+
+
+def _diffusion_by_size(plan: Plan, data: Images) -> Plan:
+    """Where a diffusion model walks and how, by the table of :mod:`families.diffusion_sizes`."""
+    given = plan.model
+    choice = choice_for(data.size, str(given.get("space", "auto")))
+    if choice.space == "latent" and "space" not in given and set(given) - LATENT_OPTIONS:
+        choice = choice_for(data.size, "pixels")  # what was asked for is of pixels
+    if choice.space == "latent":
+        latent = family_class(LATENT)
+        own = {"groups": 0, **{n: v for n, v in given.items() if n != "space"}}
+        line = described(data.size, {}, choice)
+        recipe = override(plan.recipe, {"jitter": 0.0})
+        return replace(plan, kind=latent, model=own, recipe=recipe, said=(line,))
+    own = OWN_WAY & set(given)
+    chosen = {} if own else {n: v for n, v in choice.options.items() if n not in given}
+    form = {"size": data.size, "channels": data.channels}
+    config: Any = from_dict(plan.kind.config_class, {**chosen, **given, **form}, plan.kind.kind)
+    wider, warning = fitted(config, given)
+    lines = [described(data.size, {**chosen, **wider}, choice)] if chosen or wider else []
+    said = (*lines, *([warning] if warning else []))
+    return replace(plan, model={**chosen, **given, **wider}, said=said)
+
+
+LATENT = "latent-diffusion"
+OWN_WAY = frozenset({"process", "prediction", "backbone", "objective", "variance", "weighting"})
+"""Options of which one alone says that the user, or a preset, knows the way."""
+LATENT_OPTIONS = frozenset(field_names(LatentDiffusionConfig))
+SIZED: dict[str, Callable[[Plan, Images], Plan]] = {"diffusion": _diffusion_by_size}
+"""Families whose options follow the size of the data."""
 
 
 def with_eyes(model: Family) -> Family:
@@ -178,6 +222,9 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
     """
     instance = family if isinstance(family, Family) else None
     kind = type(family) if isinstance(family, Family) else family_class(family)
+    if instance is None and kind.kind == "diffusion" and _latent_wishes(options):
+        kind = family_class(LATENT)
+        options = {name: value for name, value in options.items() if name != "space"}
     chosen = _preset(kind, preset) if instance is None or preset else {}
     if "images" in options or "budget" in options:
         chosen = {k: v for k, v in chosen.items() if k not in ("images", "budget")}
@@ -195,6 +242,12 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
     return Plan(kind, parts["model"], recipe, instance)
+
+
+def _latent_wishes(options: Mapping[str, Any]) -> set[str]:
+    """Options given that only a model in latent space has."""
+    wishes = {name for name in ("autoencoder", "coder", "share") if options.get(name)}
+    return wishes | ({"space"} if options.get("space") == "latent" else set())
 
 
 def _batch_for(kind: type[Family], recipe: Recipe, options: Mapping[str, Any]) -> int:

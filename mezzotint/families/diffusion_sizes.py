@@ -1,0 +1,115 @@
+"""What a diffusion model does by default at a size: one table, and what cannot work at all.
+
+A head of w channels says w numbers of a patch of P^2 C. Noise fills all of them, so a network that
+predicts noise, or a velocity, must be able to say them all; clean images fill few, and half as many
+channels keep 0.97 of the finest detail of photographs (their principal components; 2511.13720).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mezzotint.errors import ConfigError
+from mezzotint.families.diffusing import DiffusionConfig, default_patch
+
+SHARE_OF_CLEAN = 0.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Options for sizes up to a limit.
+
+    Attributes:
+        longest: the longest side they are for, in pixels.
+        space: ``pixels`` or ``latent``.
+        options: of the model; what the user gives wins.
+        why: one clause.
+    """
+
+    longest: int
+    space: str
+    options: Mapping[str, Any]
+    why: str
+
+
+_CLEAN: dict[str, Any] = {"prediction": "clean", "weighting": "velocity", "refiner": 16}
+TABLE = (
+    Choice(32, "pixels", {}, "each patch has fewer numbers than the network has channels"),
+    Choice(
+        80,
+        "pixels",
+        {**_CLEAN, "level_mean": 1.0},
+        "clean images are predicted, fine noise is taken off at full resolution, and more noise is "
+        "drawn because neighbours share what they show",
+    ),
+    Choice(
+        160,
+        "pixels",
+        {**_CLEAN, "level_mean": 1.5, "widths": (96, 128)},
+        "clean images are predicted from wider cells, fine noise is taken off at full resolution",
+    ),
+    Choice(1024, "latent", {}, "an autoencoder folds the image first, since pixels are too many"),
+)
+"""Sources: clean images 2511.13720; noise by size 2301.11093; latents 2112.10752."""
+
+
+def choice_for(size: Sequence[int], space: str = "auto") -> Choice:
+    """The row of the table for a size (height, width), among those of a space."""
+    rows = [row for row in TABLE if space in ("auto", row.space)]
+    return next((row for row in rows if max(size) <= row.longest), rows[-1])
+
+
+def described(size: Sequence[int], options: Mapping[str, Any], choice: Choice) -> str:
+    """What was chosen for a size and why, in one line."""
+    told = ", ".join(f"{name}={_shown(value)}" for name, value in options.items())
+    place = f"in {choice.space}" + (f" ({told})" if told else "")
+    return f"diffusion: {size[1]}x{size[0]} {place}: {choice.why}"
+
+
+def table() -> str:
+    """The whole table as text."""
+    lines = ["longest side  space   options"]
+    for row in TABLE:
+        told = " ".join(f"{name}={_shown(value)}" for name, value in row.options.items())
+        lines += [f"{'up to ' + str(row.longest):<13} {row.space:<7} {told or 'as they are'}"]
+        lines += [f"{'':<22}{row.why}"]
+    return "\n".join(lines)
+
+
+def numbers_needed(config: DiffusionConfig) -> int:
+    """Channels the head must have to say of a patch what the prediction asks for.
+
+    Predictions of noise in any mixture fill every direction; clean images do not.
+    """
+    patch = config.patch or default_patch(config.size)
+    whole = patch**2 * config.channels
+    return round(whole * SHARE_OF_CLEAN) if config.prediction == "clean" else whole
+
+
+def fitted(config: DiffusionConfig, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Options that let a network say what is asked of it, and a sentence; none where it can.
+
+    Args:
+        config: of a new model.
+        given: what the user asked for.
+
+    Raises:
+        ConfigError: the user asked for widths that cannot work.
+    """
+    needed, found = numbers_needed(config), config.widths[0]
+    if config.backbone != "unet" or found >= needed:
+        return {}, ""
+    patch = config.patch or default_patch(config.size)
+    what = (
+        f"{found} channels cannot say the {patch**2 * config.channels} numbers of a patch of"
+        f" {patch}x{patch} pixels that prediction={config.prediction} asks for"
+    )
+    if "widths" in given:
+        fix = f"widths={needed},... or a smaller patch, or prediction=clean"
+        raise ConfigError(f"{what}: samples would be noise", "widths", fix)
+    widths = tuple(max(width, needed) for width in config.widths)
+    return {"widths": widths}, f"{what}: the network is widened to {_shown(widths)}"
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
