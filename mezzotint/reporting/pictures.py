@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mezzotint.imaging.grids import grid
-from mezzotint.imaging.resize import fit
 
 COLUMNS = 8
 LARGEST = 96  # pixels a side of an image in a page
 PNG_ALWAYS = 20_000  # bytes up to which a picture stays exact
 QUALITY = 88
 BETWEEN = 128  # grey level between pictures, for dark pages and light ones
-HEAVY = 24_000_000  # bytes of pixels that are not tried as PNG, which would take half a minute
+HEAVY = 4_000_000  # bytes of pixels of which a part tells what form they get: PNG takes seconds
 SMOOTH = 64  # pixels a side from which a sheet is shown smaller than it is
 CLOSE = 4  # pictures of a sheet that are also there pixel for pixel
 MOST_CLOSE = 3_000_000  # bytes of all those of a page together
@@ -61,8 +60,9 @@ def shrunk(pixels: Pixels, largest: int = LARGEST) -> Pixels:
     scale = largest / max(height, width)
     if scale >= 1:
         return pixels
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return np.stack([fit(one, size, "stretch") for one in pixels])
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = [_image(one).resize(size, Image.Resampling.LANCZOS, reducing_gap=2) for one in pixels]
+    return np.stack([np.array(one) for one in small]).reshape(len(pixels), *size[::-1], -1)
 
 
 def sheet_uri(pixels: Pixels, columns: int = COLUMNS) -> str:
@@ -83,7 +83,8 @@ def close_up(pixels: Pixels, most: int) -> CloseUp | None:
     Where not even one has room it is the middle of it; None where that has none either.
     """
     height, width = pixels.shape[1:3]
-    for count in range(min(CLOSE, len(pixels)), 0, -1):
+    first = len(_side_by_side(pixels[:1], most) or b"")
+    for count in range(min(CLOSE, len(pixels), 1 + most // first) if first else 0, 0, -1):
         if (content := _side_by_side(pixels[:count], most)) is not None:
             return CloseUp(_uri("image/png", content), count, height, width, whole=True)
     part = pixels[:1]
@@ -110,14 +111,21 @@ def picture_uri(pixels: Pixels) -> str:
 
     In the place of JPEG, which has no alpha channel, WebP.
     """
-    image, heavy = _image(pixels), pixels.size > HEAVY
-    exact = b"" if heavy else _encoded(image, "PNG", optimize=True)
-    if exact and len(exact) <= PNG_ALWAYS:
-        return _uri("image/png", exact)
-    kind, more = ("WEBP", {"method": 2}) if image.mode == "RGBA" else ("JPEG", {})
-    near = _encoded(image, kind, quality=QUALITY, **more)
-    small = heavy or len(near) < len(exact) / 2
-    return _uri(f"image/{kind.lower()}", near) if small else _uri("image/png", exact)
+    rows = -(-len(pixels) * HEAVY // max(pixels.size, HEAVY))
+    part = _image(pixels[:rows])
+    exact, (kind, near) = _encoded(part, "PNG", optimize=True), _near(part)
+    whole = rows == len(pixels)
+    if (whole and len(exact) <= PNG_ALWAYS) or len(near) >= len(exact) / 2:
+        content = exact if whole else _encoded(_image(pixels), "PNG", optimize=True)
+        return _uri("image/png", content)
+    return _uri(kind, near if whole else _near(_image(pixels))[1])
+
+
+def _near(image: Image.Image) -> tuple[str, bytes]:
+    """Nearly a picture, in the form that has its channels: media type and content."""
+    if image.mode == "RGBA":
+        return "image/webp", _encoded(image, "WEBP", quality=QUALITY, method=2)
+    return "image/jpeg", _encoded(image, "JPEG", quality=QUALITY)
 
 
 def _image(pixels: Pixels) -> Image.Image:

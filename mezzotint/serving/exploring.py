@@ -25,6 +25,7 @@ from mezzotint.storage.files import make_folder, replace_json
 from mezzotint.storage.readers import load_file
 
 PLACE, ASKED = ".latents", "asked.json"
+KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp"}
 MOST_POINTS, MOST_NEAR = 50_000, 60
 router = APIRouter(tags=["latents"])
 Row = Annotated[int, Field(ge=0, lt=MOST_POINTS)]
@@ -76,13 +77,13 @@ def state(run: str, request: Request) -> Json:
 @router.get("/v1/runs/{run}/latents/map")
 def points(run: str, request: Request) -> Response:
     """Names, classes, errors and places of all images; numbers are base64, little-endian."""
-    return _file(request, run, mapping.MAP, "application/json")
+    return _file(request, run, mapping.MAP)
 
 
 @router.get("/v1/runs/{run}/latents/atlas", response_class=Response)
 def atlas(run: str, request: Request) -> Response:
-    """Thumbnails of all images in one PNG, in the order of the map."""
-    return _file(request, run, mapping.ATLAS, "image/png")
+    """Thumbnails of all images in one picture, in the order of the map."""
+    return _file(request, run, mapping.ATLAS)
 
 
 @router.get("/v1/runs/{run}/latents/near")
@@ -175,14 +176,16 @@ def _spec(hub: Hub, entry: Entry, data: str | None) -> str:
     return spec
 
 
-def _file(request: Request, run: str, name: str, kind: str) -> Response:
+def _file(request: Request, run: str, name: str) -> Response:
     hub = hub_of(request)
     path = place(hub, encoding(hub, run)) / name
     try:
         with plain(path) as file:
-            return tagged(request, file.read(), kind)
+            content = file.read()
     except OSError:
         raise Refusal(404, "there are no maps of this run yet", "run", "not_found") from None
+    kinds = [kind for start, kind in KINDS.items() if content.startswith(start)]
+    return tagged(request, content, kinds[0] if kinds else "application/json")
 
 
 def _rows(path: Path) -> NDArray[np.float32]:

@@ -63,6 +63,7 @@ def write_found(found: Latents, folder: Path) -> None:
 
 def _save_map(path: Path, found: Latents, atlas: Atlas) -> None:
     told = {**page_data(found, atlas), "of": found.of, "width": found.vectors.shape[1]}
+    told["channels"] = found.images.channels
     replace_bytes(path, json.dumps(told, separators=(",", ":"), allow_nan=False).encode())
 
 

@@ -4,6 +4,8 @@ import { h } from './dom.js';
 import { cellOf, unpack } from './latents_math.js';
 import { short } from './words.js';
 
+const SMOOTH = 64; // pixels of a thumbnail that is rather shown smaller than larger
+
 /** What is known of every picture; `sheet` is the image that holds all thumbnails. */
 export function worldOf(map, sheet) {
   const labels = map.labels && unpack(map.labels, Int16Array);
@@ -23,7 +25,7 @@ export function worldOf(map, sheet) {
     thumb(i) {
       const { width, height } = map.atlas,
         cell = cellOf(map.atlas, i);
-      const target = h('canvas', { width, height, className: 'thumb', role: 'img', ariaLabel: map.names[i] });
+      const target = h('canvas', { width, height, className: `thumb ${width < SMOOTH ? '' : 'reduced'} ${map.channels === 4 ? 'see-through' : ''}`, role: 'img', ariaLabel: map.names[i] });
       target.getContext('2d').drawImage(sheet, cell.x, cell.y, width, height, 0, 0, width, height);
       return target;
     },
