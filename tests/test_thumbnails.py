@@ -7,11 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 from page_kit import make_running
 from PIL import Image
-from serving_kit import shaken
+from serving_kit import make_models, shaken
+from test_latent_page import images_of
 
 from mezzotint.families.diffusion import Diffusion
 from mezzotint.images import png_bytes, save_image
-from mezzotint.serving import thumbnails
+from mezzotint.serving import mapping, thumbnails
 from mezzotint.serving.app import create_app, guarded
 from mezzotint.serving.drawing import Drawing, Request
 from mezzotint.serving.models import opened
@@ -180,3 +181,64 @@ def test_a_large_png_is_exact(channels):
     pixels = scene(256, 200, channels)
     found = np.asarray(opened_as(png_bytes(pixels)))
     assert np.array_equal(found.reshape(pixels.shape), pixels)
+
+
+def pictures_of(folder):
+    content, ends = (folder / "larger.bin").read_bytes(), np.load(folder / "larger.npy")
+    return [content[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+@pytest.mark.parametrize(("size", "channels", "most", "kept"), [
+    ((256, 192), 3, 1 << 30, (192, 256)), ((200, 200), 4, 1 << 30, (200, 200)),
+    ((256, 256), 3, 250_000, (128, 128)), ((600, 300), 1, 1 << 30, (256, 512)),
+])  # fmt: skip
+def test_pictures_of_a_map_are_kept_as_large_as_there_is_room(
+    size, channels, most, kept, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mapping, "MOST_LARGER", most)
+    images = images_of(20, size, channels)
+    assert mapping.save_larger(tmp_path, images) == max(kept)
+    found = pictures_of(tmp_path)
+    assert (tmp_path / "larger.bin").stat().st_size <= most
+    assert len(found) == 20
+    for row in (0, 7, 19):
+        with opened_as(found[row]) as picture:
+            assert picture.size == kept
+            shown = np.asarray(picture.convert("RGBA"), float)[..., : min(channels, 3)]
+        if channels != 4:
+            wanted = images.gather([row])[0].astype(float).mean((0, 1))
+            assert np.abs(shown.mean((0, 1)) - wanted).max() < 6
+
+
+def test_where_there_is_no_room_a_picture_is_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "MOST_LARGER", 10_000)
+    assert mapping.save_larger(tmp_path, images_of(20, (256, 256), 3)) == 64
+    lengths = [len(one) for one in pictures_of(tmp_path)]
+    assert sum(lengths) <= 10_000
+    assert 0 < sum(map(bool, lengths)) < 20
+
+
+def test_one_picture_of_a_map_is_given_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "MOST_LARGER", 60_000)
+    root = make_models(tmp_path / "runs")
+    app = create_app(Settings(root))
+    client = TestClient(guarded(app), base_url="http://localhost", raise_server_exceptions=False)
+    [run] = [one for one in client.get("/v1/runs").json()["data"] if one["name"] == "vae"]
+    place = f"/v1/runs/{run['id']}/latents/picture"
+    assert client.get(f"{place}?row=0").status_code == 404
+    folder = root / ".latents" / run["id"]
+    folder.mkdir(parents=True)
+    mapping.save_larger(folder, images_of(30, (256, 256), 3))
+    kept = pictures_of(folder)
+    for row in range(30):
+        answer = client.get(f"{place}?row={row}")
+        assert answer.status_code == (200 if kept[row] else 404)
+        if kept[row]:
+            assert (answer.content, answer.headers["content-type"]) == (kept[row], "image/jpeg")
+    for row in ("30", "-1", "x", "1e3", str(2**70)):
+        assert client.get(f"{place}?row={row}").status_code == 400
+    np.save(folder / "larger.npy", np.array([-5, 1 << 60]))
+    assert client.get(f"{place}?row=1").status_code == 404
+    (folder / "larger.npy").unlink()
+    (folder / "larger.npy").symlink_to(tmp_path / "elsewhere.npy")
+    assert client.get(f"{place}?row=0").status_code == 404

@@ -112,17 +112,18 @@ def picture_uri(pixels: Pixels) -> str:
     In the place of JPEG, which has no alpha channel, WebP.
     """
     rows = -(-len(pixels) * HEAVY // max(pixels.size, HEAVY))
-    part = _image(pixels[:rows])
-    exact, (kind, near) = _encoded(part, "PNG", optimize=True), _near(part)
+    part = pixels[:rows]
+    exact, (kind, near) = _encoded(_image(part), "PNG", optimize=True), light_file(part)
     whole = rows == len(pixels)
     if (whole and len(exact) <= PNG_ALWAYS) or len(near) >= len(exact) / 2:
         content = exact if whole else _encoded(_image(pixels), "PNG", optimize=True)
         return _uri("image/png", content)
-    return _uri(kind, near if whole else _near(_image(pixels))[1])
+    return _uri(kind, near if whole else light_file(pixels)[1])
 
 
-def _near(image: Image.Image) -> tuple[str, bytes]:
+def light_file(pixels: Pixels) -> tuple[str, bytes]:
     """Nearly a picture, in the form that has its channels: media type and content."""
+    image = _image(pixels)
     if image.mode == "RGBA":
         return "image/webp", _encoded(image, "WEBP", quality=QUALITY, method=2)
     return "image/jpeg", _encoded(image, "JPEG", quality=QUALITY)
