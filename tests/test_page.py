@@ -379,7 +379,7 @@ def test_a_folder_is_packed_into_a_zip_that_python_reads(browser, server, tmp_pa
 
 
 @pytest.fixture
-def large(root):
+def large(root, browser):
     """Runs with sheets of large pictures, gone again afterwards."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (1546, 1546, 4), dtype=np.uint8)
@@ -392,6 +392,7 @@ def large(root):
         folder.samples.mkdir()
         (folder.samples / "samples-000000100.png").write_bytes(content)
     yield pixels
+    browser.open("about:blank")
     for folder in folders:
         shutil.rmtree(folder.path)
 
