@@ -36,6 +36,8 @@ __all__ = [
 Labels = Sequence[str | int | None]
 _OTHER_FORMATS = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 _LISTED = 1024  # seeds and labels a grid's record lists one by one
+_SMALL = 1 << 14  # pixels of a picture that is compressed as far as zlib goes by itself
+_LEVEL, _FAST = 6, 1  # of zlib; photographs take 4.5 times as long at 6 and come out 13% smaller
 
 
 def read_image(path: str | Path, size: tuple[int, int], channels: int) -> np.ndarray:
@@ -116,7 +118,8 @@ def png_bytes(pixels: np.ndarray, metadata: Mapping[str, Any] | None = None) -> 
     size = {"size": f"{picture.width}x{picture.height}"}
     record = None if metadata is None else text_chunks({**size, **metadata})
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=record)
+    level = _LEVEL if picture.width * picture.height <= _SMALL else _FAST
+    picture.save(buffer, "PNG", pnginfo=record, compress_level=level)
     return buffer.getvalue()
 
 

@@ -220,6 +220,20 @@ def test_an_atlas_that_is_too_large_gets_smaller_thumbnails():
     assert len(small.uri) * 3 / 4 <= 9000
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_an_atlas_of_large_pictures_is_light_whatever_they_are(channels):
+    images = images_of(80, (256, 200), channels)  # noise: nothing is heavier
+    made = atlas_of(images)
+    assert (made.height, made.width, made.shrunk) == (128, 100, True)
+    assert len(made.uri) < 80 * 128 * 100 * channels
+    with Image.open(io.BytesIO(base64.b64decode(made.uri.partition(",")[2]))) as picture:
+        assert max(picture.size) <= atlases.SIDE
+        cell = np.asarray(picture.convert("RGB"), float)[:128, :100]
+    if channels == 3:
+        wanted = images.gather([0])[0].astype(float).mean((0, 1))
+        assert np.abs(cell.mean((0, 1)) - wanted).max() < 6
+
+
 @pytest.mark.parametrize("count", [1, 5, 4096, 20_000])
 def test_every_thumbnail_fits_the_picture(count):
     side = largest_side(count)

@@ -2,17 +2,23 @@
 
 import base64
 import io
+import json
 import shlex
+import shutil
 import time
 import zipfile
 from pathlib import Path
 
 import axe_core_python
 import httpx
+import numpy as np
 import pytest
 from browser_kit import CHROMIUM, Browser
 from page_kit import HOSTILE, go_on, make_hostile, make_pictures, make_root, make_running
 from serving_kit import TOKEN, Server, serving
+
+from mezzotint.images import png_bytes
+from mezzotint.serving.thumbnails import SIDES
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -370,3 +376,103 @@ def test_a_folder_is_packed_into_a_zip_that_python_reads(browser, server, tmp_pa
         assert archive.testzip() is None
         found = {one: archive.read(one) for one in archive.namelist()}
     assert found == {"é/a.png": b"\1\2\3", "b.txt": b"hello", "empty": b""}
+
+
+@pytest.fixture
+def large(root, browser):
+    """Runs with sheets of large pictures, gone again afterwards."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (1546, 1546, 4), dtype=np.uint8)
+    content = png_bytes(pixels)
+    folders = [make_running(root, f"large{at:02d}") for at in range(16)]
+    for folder in folders:
+        header = json.loads((folder.path / "run.json").read_text())
+        header["model"] |= {"channels": 4}
+        (folder.path / "run.json").write_text(json.dumps(header))
+        folder.samples.mkdir()
+        (folder.samples / "samples-000000100.png").write_bytes(content)
+    yield pixels
+    browser.open("about:blank")
+    for folder in folders:
+        shutil.rmtree(folder.path)
+
+
+FETCHED = """performance.getEntriesByType('resource').filter((one) =>
+    one.name.includes('/pictures/')).map((one) => one.name)"""
+
+
+def test_pictures_far_below_are_not_loaded_and_none_is_loaded_whole(browser, server, large):
+    browser.resize(360, 640)
+    visit(browser, server)
+    browser.wait("document.querySelectorAll('.card img').length >= 16", 20)
+    browser.wait("document.querySelector('.card img').naturalWidth > 0")
+    time.sleep(0.3)
+    first = browser.run(FETCHED)
+    assert 1 <= len(first) < 14
+    browser.run("scrollTo(0, document.body.scrollHeight)")
+    browser.wait(f"{FETCHED}.length > {len(first)}")
+    assert all(name.endswith("?view=small") for name in browser.run(FETCHED))
+    assert browser.run("document.querySelector('.card img').naturalWidth") == SIDES["small"]
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1200, "dark"), (360, "light")])
+def test_a_sheet_is_seen_pixel_for_pixel_by_keyboard(browser, server, large, width, theme):
+    feature = {"name": "prefers-color-scheme", "value": theme}
+    browser.call("Emulation.setEmulatedMedia", features=[feature])
+    browser.resize(width, 700)
+    visit(browser, server, f"run/{run_id(server, 'large03')}")
+    frame = "document.querySelector('.frame')"
+    browser.wait(f"{frame}.naturalWidth === {SIDES['medium']}")
+    browser.wait(f"getComputedStyle({frame}).imageRendering === 'auto'")
+    browser.run(f"{frame}.closest('button').focus()")
+    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+    browser.call("Input.dispatchKeyEvent", type="keyDown", **enter)
+    browser.wait("document.querySelector('.zoom img')?.width === 1546")
+    where = """(async () => { const c = document.createElement('canvas'), p = c.getContext('2d');
+        const i = document.querySelector('.zoom img');
+        await i.decode();
+        p.drawImage(i, 700, 900, 1, 1, 0, 0, 1, 1);
+        return [...p.getImageData(0, 0, 1, 1).data]; })()"""
+    shown = np.array(browser.run(where))
+    assert shown[3] == large[900, 700, 3]
+    assert np.abs(shown - large[900, 700].astype(int)).max() < 3  # a canvas premultiplies colours
+    assert browser.run("document.activeElement.className") == "zoom-field"
+    pressed = "[...document.querySelectorAll('.zoom [aria-pressed=true]')].map((e) => e.innerText)"
+    assert browser.run(pressed) == ["Checks", "1:1"]
+    browser.run(AXE.read_text(encoding="utf-8"))
+    assert browser.run(JUDGED) == []
+    browser.press("+")
+    assert browser.run("document.querySelector('.zoom img').width") == 3092
+    browser.press("0")
+    inside = """(() => { const f = document.querySelector('.zoom-field'),
+        i = f.firstChild; return i.width <= f.clientWidth && i.height <= f.clientHeight; })()"""
+    assert browser.run(inside)
+    assert "1546 x 1546 pixels" in browser.run("document.querySelector('.zoom').innerText")
+    click(browser, "Black")
+    ground = "getComputedStyle(document.querySelector('.zoom img')).backgroundColor"
+    assert browser.run(ground) == "rgb(0, 0, 0)"
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    escape = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27}
+    browser.call("Input.dispatchKeyEvent", type="keyDown", **escape)
+    browser.wait("!document.querySelector('dialog')")
+    assert browser.run(f"document.activeElement === {frame}.closest('button')")
+
+
+def test_many_pictures_are_made_and_the_oldest_are_let_go(browser, server):
+    visit(browser, server, f"generate?run={run_id(server, 'vae')}")
+    browser.wait("document.querySelectorAll('.side option').length > 1")
+    number = "[...document.querySelectorAll('.side input[type=range]')].at(-1)"
+    browser.run(f"document.querySelector('.side select').value = '{run_id(server, 'vae')}'")
+    browser.run(moved(number, 64))
+    before = 0
+    for _ in range(4):
+        browser.run("document.querySelector('form').requestSubmit()")
+        browser.wait("document.querySelector('.sides .quiet[role=status]').innerText"
+                     ".startsWith('64 pictures in')")  # fmt: skip
+        before = browser.run("document.querySelectorAll('.tile').length")
+        browser.run("document.querySelector('.sides .quiet[role=status]').textContent = ''")
+    assert before == 200
+    sources = "[...document.querySelectorAll('.tile img')].map((e) => e.src)"
+    assert browser.run(f"{sources}.every((one) => one.startsWith('blob:'))")
+    last = f"const i = new Image(); i.src = {sources}.at(-1); i.decode().then(() => i.width)"
+    assert browser.run(f"(() => {{ {last.replace('i.decode', 'return i.decode')} }})()") == 16

@@ -21,7 +21,7 @@ from mezzotint.evaluation import Evaluation, Value
 from mezzotint.reporting.charts import HEIGHT, WIDTH, Scale, chart, ticks
 from mezzotint.reporting.numbers import short, spell_seconds
 from mezzotint.reporting.page import report_page
-from mezzotint.reporting.pictures import picture_uri, sheet_uri, shrunk
+from mezzotint.reporting.pictures import MOST_CLOSE, close_up, picture_uri, sheet_uri, shrunk
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -32,7 +32,7 @@ HOSTILE = [
     "</style></svg><iframe src=//evil.example>",
     "&lt;b&gt; \u202egnp.exe \x1b[31m\x00",
 ]
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "input"}
 
 
 def value(number: float, half: float | None = 1.0, **more: Any) -> Value:
@@ -121,7 +121,7 @@ def require_closed(page: Page) -> None:
             assert not name.startswith("on"), (tag, name)
             assert name not in ("href", "srcset", "action", "style", "formaction", "data"), name
             if name == "src":
-                assert re.match(r"data:image/(png|jpeg);base64,", content or "")
+                assert re.match(r"data:image/(png|jpeg|webp);base64,", content or "")
     assert "@import" not in page.styles
     assert "url(" not in page.styles
     policy = [m["content"] for m in page.all("meta") if m.get("http-equiv")]
@@ -242,13 +242,61 @@ def test_large_pictures_are_shrunk_and_light(channels: int) -> None:
     assert shrunk(pixels[:, :20, :20]).shape[1:3] == (20, 20)
 
 
-def test_a_see_through_picture_lies_on_white() -> None:
+def test_a_see_through_picture_stays_so_however_heavy() -> None:
     noisy = np.random.default_rng(0).integers(0, 256, (200, 200, 4), dtype=np.uint8)
-    noisy[..., 3] = 0
+    noisy[..., 3] = np.where(np.arange(200) < 100, 0, 255)
     picture = decoded(picture_uri(noisy))
-    assert np.array(picture.convert("RGBA").getchannel("A")).max() in (0, 255)
-    if picture.mode == "RGB":
-        assert np.array(picture).min() > 250
+    assert picture.mode == "RGBA"
+    assert np.array_equal(np.array(picture)[..., 3], noisy[..., 3])
+
+
+def large(found: Comparison, shape: tuple[int, int, int]) -> Comparison:
+    """A comparison with pictures of noise, which no format makes small."""
+    rng = np.random.default_rng(0)
+
+    def pixels(count: int) -> np.ndarray:
+        return rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+
+    trials = [
+        replace(each, samples=None if each.samples is None else pixels(12), rebuilt=pixels(8))
+        for each in found.trials
+    ]
+    return replace(found, trials=trials, real=pixels(12), looked_at=pixels(8))
+
+
+@pytest.mark.parametrize("shape", [(256, 256, 3), (128, 128, 4), (600, 400, 3)])
+def test_a_page_of_large_pictures_is_bounded_and_has_some_pixel_for_pixel(
+    shape: tuple[int, int, int],
+) -> None:
+    found = large(comparison(), shape)
+    text = report_page(found)
+    assert len(text) < 2 * MOST_CLOSE
+    page = Page(text)
+    assert page.open == []
+    close = [each for each in page.all("div") if each.get("class") == "close"]
+    assert len(close) == len(page.all("details")) - 5 == 7
+    assert all(each["tabindex"] == "0" and each["aria-label"] for each in close)
+    exact = [np.array(decoded(str(each["src"]))) for each in page.all("img")
+             if str(each["alt"]).endswith("pixel for pixel")]  # fmt: skip
+    whole = found.real[0]
+    height, width = min(exact[0].shape[0], shape[0]), min(exact[0].shape[1], shape[1])
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    wanted = whole[top : top + height, left : left + width]
+    assert np.array_equal(exact[0][:height, :width], wanted)
+    assert ("see-through" in str(page.all("main"))) == (shape[2] == 4)
+    assert len(page.all("input")) == (3 if shape[2] == 4 else 0)
+
+
+def test_as_many_pictures_are_shown_pixel_for_pixel_as_have_room() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 100, 80, 3), dtype=np.uint8)
+    one = 100 * 80 * 3
+    shown = [close_up(pixels, int(most * one)) for most in (9, 3.2, 1.1, 0.5)]
+    assert [each and (each.shown, each.whole) for each in shown] == [
+        (4, True), (3, True), (1, True), None,
+    ]  # fmt: skip
+    middle = close_up(pixels.repeat(2, 1).repeat(2, 2), one // 2)
+    assert middle is not None
+    assert (middle.shown, middle.height, middle.width, middle.whole) == (1, 100, 80, False)
 
 
 # charts and numbers

@@ -9,9 +9,9 @@ from mezzotint.data.dataset import Images
 from mezzotint.reporting.pictures import picture_uri, shrunk
 
 SIDE = 4096  # pixels a side; phones decode no more
-LARGEST, SMALLEST = 64, 8  # pixels a thumbnail's longer side
+LARGEST, SMALLEST = 128, 8  # pixels a thumbnail's longer side
 MOST_BYTES = 12_000_000  # of the picture in the page
-AT_ONCE = 512
+AT_ONCE = 128
 
 
 class Atlas(NamedTuple):

@@ -62,6 +62,7 @@ def latents_page(found: Latents) -> str:
         outliers=farthest(found),
         told=facts(found, atlas),
         atlas=atlas.uri,
+        see_through=found.images.channels == 4,
     )
     return str(page)
 

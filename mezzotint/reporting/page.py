@@ -8,7 +8,7 @@ from mezzotint.comparison.measures import GROUPS, Measure
 from mezzotint.evaluation import Value
 from mezzotint.reporting.charts import Chart, chart
 from mezzotint.reporting.numbers import short, spell_seconds
-from mezzotint.reporting.pictures import COLUMNS, sheet_uri
+from mezzotint.reporting.pictures import COLUMNS, MOST_CLOSE, sheet, sheet_uri
 from mezzotint.reporting.templating import template
 
 TEMPLATE = "report.html"
@@ -25,14 +25,15 @@ def report_page(found: Comparison) -> str:
 
 def contents(found: Comparison) -> dict[str, Any]:
     """What the template draws."""
-    names = list(found.found)
+    names, share = list(found.found), close_share(found)
     return {
         "found": found,
         "names": names,
-        "models": [model_view(trial, found) for trial in found.trials],
+        "models": [model_view(trial, found, share) for trial in found.trials],
         "tables": [table_view(title, group, found) for title, group in GROUPS.items()],
-        "real": sheet_uri(found.real),
-        "rebuilding": rebuilding_view(found),
+        "real": sheet(found.real, share),
+        "see_through": found.real.shape[3] == 4,
+        "rebuilding": rebuilding_view(found, share),
         "times": time_charts(found),
         "cost": cost_chart(found),
         "facts": facts_view(found),
@@ -41,14 +42,20 @@ def contents(found: Comparison) -> dict[str, Any]:
     }
 
 
-def model_view(trial: Trial, found: Comparison) -> dict[str, Any]:
+def close_share(found: Comparison) -> int:
+    """Bytes that one sheet's pictures may take pixel for pixel."""
+    sheets = [one for t in found.trials for one in (t.samples, t.rebuilt) if one is not None]
+    return MOST_CLOSE // (2 + len(sheets))
+
+
+def model_view(trial: Trial, found: Comparison, share: int) -> dict[str, Any]:
     """A model's pictures and words."""
     name = trial.contender.name
     return {
         "name": name,
         "words": found.words[name],
         "cautions": trial.contender.cautions,
-        "samples": None if trial.samples is None else sheet_uri(trial.samples),
+        "samples": None if trial.samples is None else sheet(trial.samples, share),
         "suspects": [
             {
                 "seed": each.seed,
@@ -102,13 +109,13 @@ def cell_view(value: Value | None, place: str) -> dict[str, str]:
     return {"value": short(value.value), "interval": between, "place": place}
 
 
-def rebuilding_view(found: Comparison) -> dict[str, Any] | None:
+def rebuilding_view(found: Comparison, share: int) -> dict[str, Any] | None:
     """Originals and what each model that can makes of them; None where none can."""
     able = [trial for trial in found.trials if trial.rebuilt is not None]
     if not able:
         return None
-    sheets = {t.contender.name: sheet_uri(t.rebuilt) for t in able if t.rebuilt is not None}
-    return {"originals": sheet_uri(found.looked_at), "sheets": sheets}
+    sheets = {t.contender.name: sheet(t.rebuilt, share) for t in able if t.rebuilt is not None}
+    return {"originals": sheet(found.looked_at, share), "sheets": sheets}
 
 
 def time_charts(found: Comparison) -> list[tuple[str, Chart]]:

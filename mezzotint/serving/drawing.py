@@ -14,6 +14,7 @@ from mezzotint.errors import UsageError
 from mezzotint.families.capabilities import Joins, Pictures, Samples
 from mezzotint.families.conditions import spread
 from mezzotint.images import png_bytes, to_uint8
+from mezzotint.reporting.pictures import shrunk
 from mezzotint.seeds import image_seeds
 from mezzotint.serving.models import Opened
 from mezzotint.serving.pooling import Failed, Moved, Pool
@@ -35,6 +36,7 @@ class Request:
         n: how many.
         options: of the family's ``sample``.
         partials: pictures shown on the way of each image.
+        partial_side: pixels of their longer side at the most; None for the image's own.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Request:
     n: int
     options: dict[str, Any]
     partials: int = 0
+    partial_side: int | None = None
     done: int = 0
     walked: dict[int, int] = field(default_factory=dict)
 
@@ -208,7 +211,10 @@ class Drawing:
         if walked - 1 in moments:
             head = {"is": "partial", "id": request.id, "index": index}
             head["partial"] = moments.index(walked - 1)
-            self._send(head, png_bytes(to_uint8(pictured(request, clean).clamp(-1, 1))[0]))
+            pixels = to_uint8(pictured(request, clean).clamp(-1, 1))
+            side = request.partial_side
+            shown = pixels if side is None else shrunk(pixels, side)
+            self._send(head, png_bytes(shown[0]))
 
     def _finish(self, request: Request, index: int, image: Tensor) -> None:
         pixels = to_uint8(image.clamp(-1, 1))[0]

@@ -25,6 +25,7 @@ from mezzotint.storage.files import make_folder, replace_json
 from mezzotint.storage.readers import load_file
 
 PLACE, ASKED = ".latents", "asked.json"
+KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp"}
 MOST_POINTS, MOST_NEAR = 50_000, 60
 router = APIRouter(tags=["latents"])
 Row = Annotated[int, Field(ge=0, lt=MOST_POINTS)]
@@ -76,13 +77,34 @@ def state(run: str, request: Request) -> Json:
 @router.get("/v1/runs/{run}/latents/map")
 def points(run: str, request: Request) -> Response:
     """Names, classes, errors and places of all images; numbers are base64, little-endian."""
-    return _file(request, run, mapping.MAP, "application/json")
+    return _file(request, run, mapping.MAP)
 
 
 @router.get("/v1/runs/{run}/latents/atlas", response_class=Response)
 def atlas(run: str, request: Request) -> Response:
-    """Thumbnails of all images in one PNG, in the order of the map."""
-    return _file(request, run, mapping.ATLAS, "image/png")
+    """Thumbnails of all images in one picture, in the order of the map."""
+    return _file(request, run, mapping.ATLAS)
+
+
+@router.get("/v1/runs/{run}/latents/picture", response_class=Response)
+def picture(
+    run: str, request: Request, row: Annotated[int, Query(ge=0, lt=MOST_POINTS)]
+) -> Response:
+    """One image of the map, larger than its thumbnail; where ``larger`` of the map is a number."""
+    hub = hub_of(request)
+    folder = place(hub, encoding(hub, run))
+    ends = _rows(folder / mapping.ENDS).reshape(-1)
+    _require_row(ends, row)
+    start, end = int(ends[row - 1]) if row else 0, int(ends[row])
+    try:
+        with plain(folder / mapping.LARGER) as file:
+            file.seek(start)
+            content = file.read(min(max(0, end - start), mapping.MOST_LARGER))
+    except (OSError, ValueError):
+        content = b""
+    if not content:
+        raise Refusal(404, "this image is there as a thumbnail only", "row", "not_found")
+    return tagged(request, content, _kind(content))
 
 
 @router.get("/v1/runs/{run}/latents/near")
@@ -175,25 +197,32 @@ def _spec(hub: Hub, entry: Entry, data: str | None) -> str:
     return spec
 
 
-def _file(request: Request, run: str, name: str, kind: str) -> Response:
+def _file(request: Request, run: str, name: str) -> Response:
     hub = hub_of(request)
     path = place(hub, encoding(hub, run)) / name
     try:
         with plain(path) as file:
-            return tagged(request, file.read(), kind)
+            content = file.read()
     except OSError:
         raise Refusal(404, "there are no maps of this run yet", "run", "not_found") from None
+    return tagged(request, content, _kind(content))
 
 
-def _rows(path: Path) -> NDArray[np.float32]:
+def _kind(content: bytes) -> str:
+    """The media type of a picture or of a map."""
+    kinds = [kind for start, kind in KINDS.items() if content.startswith(start)]
+    return kinds[0] if kinds else "application/json"
+
+
+def _rows(path: Path) -> NDArray[Any]:
     try:
         plain(path).close()
-        rows: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         raise Refusal(404, "there are no maps of this run yet", "run", "not_found") from None
     return rows
 
 
-def _require_row(rows: NDArray[np.float32], row: int) -> None:
+def _require_row(rows: NDArray[Any], row: int) -> None:
     if row >= len(rows):
         raise Refusal(400, f"there are {len(rows)} images", "row", "too_large")

@@ -38,6 +38,9 @@ class ImageRequest(Form):
     response_format: Literal["b64_json"] | None = None
     stream: bool | None = None
     partial_images: Annotated[int, Field(ge=0, le=3)] | None = None
+    partial_side: Annotated[int, Field(ge=16, le=4096)] | None = Field(
+        None, description="longest side of partial images in pixels; by default the images' own"
+    )
     user: Name | None = None
     safety_identifier: Name | None = None
     seed: Seed | None = Field(None, description="image i has the seed SEED + i; by default 0")

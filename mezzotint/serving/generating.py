@@ -70,7 +70,8 @@ def wanted(asked: ImageRequest, entry: Entry) -> dict[str, Any]:
     options = {**_words(asked, kind, config, sampling), **options}
     seed, n = asked.seed or 0, asked.n or 1
     partials = (asked.partial_images or 0) if asked.stream else 0
-    return {"seed": seed, "n": n, "options": options, "partials": partials}
+    head: dict[str, Any] = {"seed": seed, "n": n, "options": options, "partials": partials}
+    return head | {"partial_side": asked.partial_side}
 
 
 def _words(asked: ImageRequest, kind: str, config: Any, sampling: frozenset[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mezzotint.serving.reading import Histories
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.settings import Settings
 from mezzotint.serving.shelf import Entry, Shelf
+from mezzotint.serving.thumbnails import Thumbnails
 from mezzotint.serving.wire import Message
 
 
@@ -32,6 +33,7 @@ class Hub:
         ]
         self.looker = Engine("look", self.drawers[0].device, settings.limits, self.counts)
         self.histories, self.checkups = Histories(), Checkups()
+        self.thumbnails = Thumbnails()
         self.datasets = Datasets(self.shelf.root, settings.data)
         self.stopping = False
 

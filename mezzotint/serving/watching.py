@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 from typing import Any, Literal
 
 from fastapi import APIRouter, Path, Request
@@ -14,10 +15,11 @@ from mezzotint.families import FAMILIES, family_class
 from mezzotint.serving.forms import Json, Model
 from mezzotint.serving.hub import Hub, hub_of
 from mezzotint.serving.paging import tagged
-from mezzotint.serving.reading import Curve, picture_path, pictures, rounded
+from mezzotint.serving.reading import Curve, picture_path, pictures, plain, rounded
 from mezzotint.serving.refusing import Refusal
 from mezzotint.serving.shelf import Entry
 from mezzotint.serving.telling import about
+from mezzotint.serving.thumbnails import PNG, Thumbnail, View
 
 JSON = "application/json"
 SPARK = 60
@@ -52,12 +54,33 @@ def picture(
     kind: Literal["samples", "reconstructions"],
     request: Request,
     images: int = Path(ge=0, lt=10**15),
+    view: View | None = None,
 ) -> Response:
-    """A picture that a run drew of itself after so many images; PNG."""
-    path = picture_path(hub_of(request).shelf.by_id(run).folder.samples, kind, images)
-    if path is None:
-        raise Refusal(404, "this run has no such picture", "images", "not_found")
-    return tagged(request, path.read_bytes(), "image/png")
+    """A picture that a run drew of itself after so many images; PNG.
+
+    With ``view`` at most 560 (``small``) or 1280 (``medium``) pixels a side, as JPEG or WebP where
+    the file is larger than that.
+    """
+    hub = hub_of(request)
+    path = picture_path(hub.shelf.by_id(run).folder.samples, kind, images)
+    try:
+        if path is None:
+            raise FileNotFoundError
+        with plain(path) as file:
+            mark = _mark(os.fstat(file.fileno()))
+            tag = f'"{mark}-{view or "whole"}"'
+            if request.headers.get("if-none-match") == tag:
+                return tagged(request, b"", PNG, tag)
+            content = file.read()
+    except OSError:
+        raise Refusal(404, "this run has no such picture", "images", "not_found") from None
+    made = hub.thumbnails.of(path, mark, view, content) if view else Thumbnail(content, PNG)
+    return tagged(request, made.content, made.kind, tag)
+
+
+def _mark(found: os.stat_result) -> str:
+    """Changes when a file does: pictures are replaced, never written on."""
+    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 def summary(hub: Hub, entry: Entry) -> Json:

@@ -23,6 +23,7 @@ from mezzotint.serving.refusing import refusal_of
 from mezzotint.serving.wire import Decoder, Message, encode, joined, split
 
 CHUNK = 1 << 20
+TOLD = ("id", "client", "seed", "n", "options", "partials", "partial_side")  # of a request
 
 
 class Worker:
@@ -79,7 +80,7 @@ class Worker:
 
     def _draw(self, head: dict[str, Any]) -> None:
         model = self._models.get(head["path"], head["stamp"])
-        named = {key: head[key] for key in ("id", "client", "seed", "n", "options", "partials")}
+        named = {key: head[key] for key in TOLD}
         self._drawing.add(Request(model=model, **named))
 
     def _do(self, head: dict[str, Any], payload: bytes) -> None:

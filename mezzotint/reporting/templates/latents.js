@@ -128,6 +128,7 @@ function thumbnail(target, i) {
   target.width = data.atlas.width;
   target.height = data.atlas.height;
   target.style.width = `${data.atlas.width * times}px`;
+  target.classList.toggle('smooth', data.atlas.width >= 64);
   target.getContext('2d').drawImage(at('atlas'), cell.x, cell.y, data.atlas.width, data.atlas.height, 0, 0, data.atlas.width, data.atlas.height);
 }
 

@@ -19,8 +19,8 @@ const TOOLS = {
 };
 
 /** The view of a map; `update(map)` takes more maps of the same pictures, `state(now)` says how far they are. */
-export function atlasView(stage, run, first, sheet, signal, anew) {
-  const world = worldOf(first, sheet),
+export function atlasView(stage, run, first, sheet, mark, signal, anew) {
+  const world = worldOf(first, sheet, run.id, mark),
     { labels, values, total } = world;
   const canvas = h('canvas', {
     className: 'plane',

@@ -50,7 +50,7 @@ export function chosenPanel(run, world, plane, signal, anew) {
       plane.picked = new Set([i, ...found.rows]);
       plane.refresh();
       panel(
-        h('div', { className: 'chosen' }, world.thumb(i)),
+        h('div', { className: 'chosen' }, world.large(i)),
         h('h2', {}, name(world.name(i))),
         h('p', { className: 'quiet' }, name(world.told(i))),
         h('h3', {}, 'Nearest to it'),

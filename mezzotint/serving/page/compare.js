@@ -2,7 +2,7 @@
 
 import { get, post, runs, stream, watch } from './api.js';
 import { button, empty, field, h, name, put, select, slider, trouble } from './dom.js';
-import { address } from './png.js';
+import { closer } from './picture.js';
 import { short } from './words.js';
 
 const LEAST = 2,
@@ -148,7 +148,7 @@ export async function open({ box, options, signal }) {
       if (classes?.value && run.classes.length) asked.label = classes.value.slice(1);
       try {
         for await (const [, data] of stream('/v1/images/generations', asked, mine))
-          put(cells[data.image_index], h('img', { src: address(data.b64_json), alt: `${run.name}, seed ${data.seed}` }));
+          put(cells[data.image_index], closer(data.b64_json, `${run.name}, seed ${data.seed}`));
       } catch (error) {
         if (mine.aborted) return;
         cells.forEach((cell, i) => (i ? cell.remove() : ((cell.colSpan = n), put(cell, trouble(error.message)))));

@@ -54,7 +54,7 @@ async function visit(stage, run, signal) {
         mark = now.mark;
         const [map, sheet] = await Promise.all([get(`/v1/runs/${run.id}/latents/map`, signal), atlasOf(run.id, now.mark)]);
         if (shown) shown.update(map);
-        else shown = atlasView(stage, run, map, sheet, signal, anew);
+        else shown = atlasView(stage, run, map, sheet, now.mark, signal, anew);
       }
       if (shown) shown.state(now);
       else if (now.status === 'working')

@@ -3,13 +3,17 @@
 import { runs, server, stream } from './api.js';
 import { button, empty, field, h, put, say, select, slider, trouble } from './dom.js';
 import { dropZone, runPicker } from './pick.js';
-import { address, recordOf } from './png.js';
-import { described, openShot } from './shot.js';
+import { dropped } from './picture.js';
+import { recordOf } from './png.js';
+import { described } from './shot.js';
+import { tile } from './tile.js';
 import { many } from './words.js';
 
-const AT_ONCE = 10,
+const AT_ONCE = 8, // a CPU's forward pass has as many rows
+  LANES = 2, // so that the next pictures wait while the last ones of a request are made
+  MOST = 64,
   KEPT = 200,
-  PARTIALS = 3;
+  PARTIALS = { partial_images: 3, partial_side: 128 };
 const shots = [];
 
 export async function open({ box, options, signal }) {
@@ -21,7 +25,7 @@ export async function open({ box, options, signal }) {
   const go = h('button', { type: 'submit', className: 'primary' }, 'Generate'),
     stop = button('Stop', () => work?.abort(), { hidden: true });
   const seed = h('input', { type: 'number', min: 0, max: 2 ** 53, step: 1, value: Number(options.get('seed') ?? 0) });
-  const n = slider('pictures', { min: 1, max: 40, step: 1, value: 8 });
+  const n = slider('pictures', { min: 1, max: MOST, step: 1, value: 8 });
   let run = null,
     controls = {},
     work = null;
@@ -80,7 +84,7 @@ export async function open({ box, options, signal }) {
       h('section', { 'aria-label': 'Pictures' }, problem, said, wall),
     ),
   );
-  for (const shot of shots) wall.append(tile(shot).element);
+  for (const shot of shots) wall.append(tile(shot, use).element);
   if (!shots.length) told();
   signal.addEventListener('abort', () => work?.abort());
 
@@ -139,67 +143,43 @@ export async function open({ box, options, signal }) {
     stop.hidden = false;
     put(problem);
     if (!shots.length) put(wall);
-    const tiles = Array.from({ length: count }, (_, i) => tile({ run: name, asked: settings, seed: first + i, b64: '' }));
+    const tiles = Array.from({ length: count }, (_, i) => tile({ run: name, asked: settings, seed: first + i, url: '' }, use));
     wall.prepend(...tiles.map((one) => one.element));
     const began = performance.now();
+    const starts = Array.from({ length: Math.ceil(count / AT_ONCE) }, (_, i) => i * AT_ONCE);
     let done = 0;
-    try {
-      for (let start = 0; start < count; start += AT_ONCE) {
-        const body = { ...settings, seed: first + start, n: Math.min(AT_ONCE, count - start), stream: true, partial_images: PARTIALS };
+    const lane = async () => {
+      for (let start; (start = starts.shift()) !== undefined;) {
+        const body = { ...settings, ...PARTIALS, seed: first + start, n: Math.min(AT_ONCE, count - start), stream: true };
         for await (const [kind, data] of stream('/v1/images/generations', body, mine.signal)) {
-          const one = tiles[start + data.image_index],
-            whole = kind.endsWith('completed');
-          one.show(data.b64_json, whole, data);
-          if (whole) {
+          const one = tiles[start + data.image_index];
+          if (kind.endsWith('completed')) {
+            await one.finish(data);
             done++;
             shots.unshift(one.shot);
-          }
+          } else one.show(data.b64_json);
           said.textContent = `${done} of ${many(count, 'picture')}`;
         }
       }
+    };
+    try {
+      await Promise.all(Array.from({ length: LANES }, lane));
       said.textContent = `${many(count, 'picture')} in ${((performance.now() - began) / 1000).toFixed(1)} s`;
     } catch (error) {
       if (!mine.signal.aborted) put(problem, trouble(error.message));
       else said.textContent = `Stopped after ${many(done, 'picture')}.`;
-      for (const one of tiles) if (!one.shot.whole) one.element.remove();
+      mine.abort();
+      for (const one of tiles) if (!one.shot.url) one.element.remove();
       if (!shots.length) told();
     }
-    shots.length = Math.min(shots.length, KEPT);
+    for (const gone of shots.splice(KEPT)) {
+      gone.element?.remove();
+      dropped(gone);
+    }
     if (work === mine) {
       go.disabled = !run;
       stop.hidden = true;
     }
-  }
-
-  function tile(shot) {
-    const image = h('img', { alt: '', hidden: !shot.b64 }),
-      label = h('span', { className: 'tile-label' });
-    const open = button([image, label], () => openShot(shot, use), {
-      className: `tile ${shot.b64 ? '' : 'waiting'}`,
-      disabled: !shot.b64,
-    });
-    const caption = () => {
-      label.textContent = shot.label ?? '';
-      image.alt = `Seed ${shot.seed}${shot.label ? `, ${shot.label}` : ''}`;
-      open.title = image.alt;
-    };
-    if (shot.b64) {
-      image.src = address(shot.b64);
-      caption();
-    }
-    return {
-      shot,
-      element: h('li', {}, open),
-      show(b64, whole, data) {
-        image.src = address(b64);
-        image.hidden = false;
-        open.className = whole ? 'tile' : 'tile coming';
-        if (!whole) return;
-        Object.assign(shot, { b64, whole, seed: data.seed, label: data.label });
-        open.disabled = false;
-        caption();
-      },
-    };
   }
 
   async function read(file) {

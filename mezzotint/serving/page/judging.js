@@ -1,7 +1,8 @@
 // Scores of dropped pictures beside those of good ones, and a threshold that moves.
 
 import { h, name, put, s, slider } from './dom.js';
-import { address } from './png.js';
+import { checked, zoomable } from './picture.js';
+import { address, seesThrough } from './png.js';
 import { many, short } from './words.js';
 
 const BINS = 40,
@@ -46,12 +47,13 @@ export function judged(answer) {
     'Show where',
   );
   const cards = rows.map((row) => {
-    const image = h('img', { alt: '' }),
-      verdict = h('b');
+    const image = h('img', { alt: '', decoding: 'async' }),
+      verdict = h('b'),
+      large = zoomable(image, () => row.name);
     const element = h(
       'li',
       {},
-      image,
+      large.element,
       h('p', {}, name(row.name)),
       h('p', { className: 'quiet' }, verdict, ` · ${short(row.score)} · p ${short(row.p_value)}`),
     );
@@ -68,7 +70,9 @@ export function judged(answer) {
     told.textContent = `${bad} of ${many(rows.length, 'picture')} flagged. At this threshold ${wrong} of ${many(good.length, 'good picture')} would be too${good.length ? ` (${((100 * wrong) / good.length).toFixed(1)}%)` : ''}.`;
     for (const { row, image, verdict, element } of cards) {
       const flagged = row.score > limit;
-      image.src = address(overlay ? row.b64_json : row.original);
+      const shown = address(overlay ? row.b64_json : row.original);
+      if (image.src !== shown) image.src = shown;
+      checked(image, seesThrough(overlay ? row.b64_json : row.original));
       image.alt = `${row.name}: ${flagged ? 'anomaly' : 'fine'}`;
       verdict.textContent = flagged ? 'anomaly' : 'fine';
       element.className = flagged ? 'bad' : 'good';

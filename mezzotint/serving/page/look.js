@@ -3,7 +3,7 @@
 import { upload } from './api.js';
 import { button, empty, field, h, name, put, save, slider, trouble } from './dom.js';
 import { dropZone, runPicker } from './pick.js';
-import { address } from './png.js';
+import { closer } from './picture.js';
 import { judged } from './judging.js';
 import { many, short } from './words.js';
 
@@ -138,7 +138,7 @@ function repair(body, chosen, signal) {
               'li',
               {},
               h('h3', {}, name(files[i].name)),
-              triple(row),
+              triple(row, files[i].name),
               h('p', { className: 'quiet' }, `mean squared error ${short(row.error)}`),
             ),
           ),
@@ -162,14 +162,14 @@ function repair(body, chosen, signal) {
   );
 }
 
-function triple(row) {
+function triple(row, title) {
   const parts = [[row.original, 'yours']];
   if (row.seen !== row.original) parts.push([row.seen, 'damaged']);
   parts.push([row.b64_json, 'rebuilt']);
   return h(
     'div',
     { className: 'triple' },
-    parts.map(([b64, words]) => h('figure', {}, h('img', { src: address(b64), alt: words }), h('figcaption', {}, words))),
+    parts.map(([b64, words]) => h('figure', {}, closer(b64, `${words}: ${title}`), h('figcaption', {}, words))),
   );
 }
 

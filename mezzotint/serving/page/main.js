@@ -2,6 +2,7 @@
 
 import { poll } from './api.js';
 import { h, put, trouble } from './dom.js';
+import { fitAll } from './picture.js';
 import * as compare from './compare.js';
 import * as explore from './explore.js';
 import * as generate from './generate.js';
@@ -64,6 +65,7 @@ put(
     return link;
   }),
 );
+fitAll();
 addEventListener('hashchange', show);
 poll();
 show();

@@ -53,7 +53,24 @@ function pictureBytes(bytes) {
 }
 
 /** Base64 as bytes. */
-export const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+export function bytesOf(text) {
+  const letters = atob(text),
+    bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+const HEAD = 36, // letters of base64 that hold the first chunk's facts
+  KIND = 25; // where the kind of colour stands
+
+/** Whether a PNG in base64 has an alpha channel. */
+export const seesThrough = (text) => [4, 6].includes(atob(text.slice(0, HEAD)).charCodeAt(KIND));
+
+/** Width and height of a PNG. */
+export function sizeOf(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
 
 /** A PNG in base64 as an address for an image element. */
 export const address = (text) => `data:image/png;base64,${text}`;

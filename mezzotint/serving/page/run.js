@@ -36,7 +36,7 @@ export async function open({ box, argument: id, signal }) {
   async function load() {
     const run = await get(`/v1/runs/${id}`, signal);
     put(heading, name(run.name));
-    film.update(run.pictures);
+    film.update(run.pictures, run.channels === 4);
     drawer(run);
     if (JSON.stringify(run.header) + run.events.length !== told) {
       told = JSON.stringify(run.header) + run.events.length;

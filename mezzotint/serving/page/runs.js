@@ -103,8 +103,9 @@ function told(run) {
 }
 
 function show(box, run) {
-  const address = run.preview ? pictureOf(run.id, run.preview.kind, run.preview.images) : '';
+  const address = run.preview ? pictureOf(run.id, run.preview.kind, run.preview.images, 'small') : '';
   const image = box.querySelector('img');
+  box.classList.toggle('see-through', run.channels === 4);
   if (!address) {
     put(box, h('span', { className: 'no-picture', 'aria-hidden': 'true' }));
     return;
@@ -113,11 +114,11 @@ function show(box, run) {
     if (image.getAttribute('src') !== address) image.src = address;
     return;
   }
-  put(box, h('img', { src: address, alt: `Newest ${run.preview.kind}`, loading: 'lazy' }));
+  put(box, h('img', { src: address, alt: `Newest ${run.preview.kind}`, loading: 'lazy', decoding: 'async' }));
 }
 
-/** Address of a picture that a run drew of itself. */
-export const pictureOf = (id, kind, images) => `/v1/runs/${id}/pictures/${kind}/${images}`;
+/** Address of a picture that a run drew of itself: whole, or `small` or `medium`. */
+export const pictureOf = (id, kind, images, view = '') => `/v1/runs/${id}/pictures/${kind}/${images}${view && `?view=${view}`}`;
 
 /** A state as a coloured word. */
 export function chip() {

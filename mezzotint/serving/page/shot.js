@@ -2,12 +2,15 @@
 
 import { post } from './api.js';
 import { button, facts, h, name, put, save, say, trouble } from './dom.js';
-import { address, bytesOf, recordOf, samePicture } from './png.js';
+import { closer, zoomable } from './picture.js';
+import { bytesOf, recordOf, samePicture } from './png.js';
 
-/** The dialog of a picture {b64, asked, run}; `use` puts its settings back into the form. */
+/** The dialog of a picture {bytes, url, asked, run}; `use` puts its settings back into the form. */
 export function openShot(shot, use) {
-  const record = recordOf(bytesOf(shot.b64)) ?? {},
-    seed = shot.seed;
+  const record = recordOf(shot.bytes) ?? {},
+    seed = shot.seed,
+    title = `Picture of seed ${seed}`;
+  const image = h('img', { className: `frame ${shot.checks ? 'see-through' : ''}`, src: shot.url, alt: title });
   const verdict = h('p', { className: 'verdict', role: 'status' });
   const dialog = h(
     'dialog',
@@ -15,7 +18,7 @@ export function openShot(shot, use) {
     h(
       'div',
       { className: 'shot-body' },
-      h('img', { className: 'frame', src: address(shot.b64), alt: `Picture of seed ${seed}` }),
+      zoomable(image, () => title).element,
       h(
         'div',
         {},
@@ -31,7 +34,7 @@ export function openShot(shot, use) {
             use(shot.asked, seed);
             dialog.close();
           }),
-          button('Save', () => save(`${shot.run.replaceAll('/', '-')}-${seed}.png`, bytesOf(shot.b64), 'image/png')),
+          button('Save', () => save(`${shot.run.replaceAll('/', '-')}-${seed}.png`, shot.bytes, 'image/png')),
           button('Close', () => dialog.close()),
         ),
         verdict,
@@ -44,10 +47,10 @@ export function openShot(shot, use) {
     try {
       const { stream, partial_images: _, ...asked } = shot.asked;
       const made = await post('/v1/images/generations', { ...asked, seed, n: 1 });
-      const same = samePicture(bytesOf(made.data[0].b64_json), bytesOf(shot.b64));
+      const same = samePicture(bytesOf(made.data[0].b64_json), shot.bytes);
       put(
         verdict,
-        h('img', { className: 'again', src: address(made.data[0].b64_json), alt: 'Made again' }),
+        h('span', { className: 'again' }, closer(made.data[0].b64_json, 'Made again')),
         same ? 'The same picture, byte for byte.' : 'Not the same: the model has changed since.',
       );
       verdict.className = same ? 'verdict good' : 'verdict bad';

@@ -1,17 +1,21 @@
 // A run's pictures in the order it drew them, under a slider that follows the newest.
 
 import { button, h, put, select } from './dom.js';
+import { checked, zoomable } from './picture.js';
 import { pictureOf } from './runs.js';
 import { count } from './words.js';
 
 const TITLES = { samples: 'Samples', reconstructions: 'Reconstructions' };
 const NOTES = { samples: 'The same seeds every time.', reconstructions: 'The same unseen images every time.' };
-const PACE = 350;
+const PACE = 350,
+  VIEW = 'medium';
 
 /** `update({kind: [images, ...]})` takes the pictures there are. */
 export function timeline(id) {
   const tabs = h('div', { className: 'tabs', role: 'group', 'aria-label': 'Kind of picture' });
   const picture = h('img', { className: 'frame', alt: '' }),
+    whole = () => pictureOf(id, kind, shots()[+range.value]),
+    large = zoomable(picture, () => picture.alt, whole),
     when = h('output', { className: 'when' }),
     note = h('p', { className: 'quiet' });
   const range = h('input', {
@@ -44,7 +48,7 @@ export function timeline(id) {
     'section',
     { className: 'film', 'aria-label': 'Pictures' },
     tabs,
-    h('figure', {}, picture, none, h('figcaption', {}, when)),
+    h('figure', {}, large.element, none, h('figcaption', {}, when)),
     controls,
     note,
   );
@@ -82,7 +86,7 @@ export function timeline(id) {
     const there = shots().length > 0;
     range.max = last();
     if (follow) range.value = last();
-    picture.hidden = controls.hidden = !there;
+    large.element.hidden = controls.hidden = !there;
     none.hidden = there;
     controls.hidden = shots().length < 2;
     note.textContent = there ? (NOTES[kind] ?? '') : '';
@@ -92,19 +96,21 @@ export function timeline(id) {
       return;
     }
     const images = shots()[+range.value],
-      address = pictureOf(id, kind, images);
+      address = pictureOf(id, kind, images, VIEW);
     if (picture.getAttribute('src') !== address) picture.src = address;
     picture.alt = `${TITLES[kind] ?? kind} after ${count(images)} images`;
+    large.named();
     when.textContent = `after ${count(images)} images`;
     range.setAttribute('aria-valuetext', when.textContent);
     const next = shots()[+range.value + 1];
-    if (next !== undefined) new Image().src = pictureOf(id, kind, next);
+    if (next !== undefined) new Image().src = pictureOf(id, kind, next, VIEW);
   }
 
   return {
     element,
-    update(pictures) {
+    update(pictures, alpha = false) {
       all = pictures;
+      checked(picture, alpha);
       const kinds = Object.keys(all);
       if (!kinds.includes(kind)) kind = kinds[0] ?? '';
       tabs.hidden = kinds.length < 2;
@@ -117,7 +123,7 @@ export function timeline(id) {
               kind = one;
               follow = true;
               stop();
-              this.update(all);
+              this.update(all, alpha);
             },
             { ariaPressed: String(one === kind) },
           ),

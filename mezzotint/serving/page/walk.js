@@ -2,7 +2,7 @@
 
 import { post } from './api.js';
 import { h, put, trouble } from './dom.js';
-import { address } from './png.js';
+import { closer } from './picture.js';
 
 const STEPS = 9;
 
@@ -30,7 +30,7 @@ export function walker(run, world, plane, signal) {
     mark([first, 'A'], [i, 'B']);
     try {
       const { data } = await post(`/v1/runs/${run.id}/latents/walk`, { first, second: i, steps: STEPS }, signal);
-      const steps = data.map((b64, k) => h('figure', {}, h('img', { src: address(b64), alt: `step ${k + 1} of ${data.length}` })));
+      const steps = data.map((b64, k) => h('figure', {}, closer(b64, `step ${k + 1} of ${data.length}`)));
       put(element, h('h3', {}, 'From A to B'), h('div', { className: 'walk' }, end(first, 'A'), steps, end(i, 'B')));
     } catch (error) {
       if (!signal.aborted) put(element, trouble(error.message));
