@@ -57,6 +57,11 @@ class Facts:
         known = value is not None and value.high is not None and value.floor is not None
         return known and value.high < MISSING * value.floor  # type: ignore[union-attr, operator]
 
+    def remarks(self, prefix: str) -> list[str]:
+        """What is said of the numbers whose names begin so."""
+        said = self.found[self.name].remarks
+        return [sentence for name, sentence in said.items() if name.startswith(prefix)]
+
     def like_real(self) -> bool:
         """Whether the Frechet distance reaches that of real images."""
         value = self.value("frechet")
@@ -107,7 +112,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "good",
-        lambda f: f.like_real() and not f.above("copied", FEW_SHARE),
+        lambda f: f.like_real() and not f.above("copied", FEW_SHARE) and not f.remarks("detail_"),
         lambda f: "At this number of images its samples cannot be told from real ones.",
     ),
     Rule(
@@ -146,6 +151,16 @@ RULES: tuple[Rule, ...] = (
         "bad",
         lambda f: f.value("classes_seen") is not None and f.number("classes_seen") < 1,
         lambda f: f"Shows only {f.number('classes_seen'):.0%} of the classes.",
+    ),
+    Rule(
+        "bad",
+        lambda f: bool(f.remarks("detail_")),
+        lambda f: f"New images: {'; '.join(f.remarks('detail_'))}.",
+    ),
+    Rule(
+        "bad",
+        lambda f: bool(f.remarks("rebuilt_detail_")),
+        lambda f: f"Rebuilt images: {'; '.join(f.remarks('rebuilt_detail_'))}.",
     ),
     Rule(
         "good",

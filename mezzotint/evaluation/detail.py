@@ -106,12 +106,21 @@ def _value(name: str, found: Contrast, half: Contrast | None, count: int) -> Val
 
 
 def spoken(found: Mapping[str, Contrast]) -> dict[str, str]:
-    """Name -> a sentence, of contrasts whose whole intervals say that something is wrong."""
-    return {
+    """Name -> a sentence, of contrasts whose whole intervals say that something is wrong.
+
+    A pattern of two pixels explains energy, an even spread and quiet places by itself; the rest is
+    not said beside it.
+    """
+    said = {
         name: say(found[name])
         for name, (wrong, say) in VERDICTS.items()
         if name in found and wrong(found[name])
     }
+    if "checks" not in said:
+        return said
+    blurred = found["finest"].ratio.value < 1 if "finest" in said else False
+    kept = ("checks", "finest") if blurred else ("checks",)
+    return {name: said[name] for name in kept}
 
 
 def _finest_is_wrong(seen: Contrast) -> bool:

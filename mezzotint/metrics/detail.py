@@ -29,6 +29,7 @@ QUIET = 0.1  # quantile over the cells of a picture
 HEARD = 1.0  # grey levels, below which no eye tells noise from none
 LEAST_SHARE = 1e-4  # of all energy, below which an octave of the reference is called empty
 ROUNDING = 1 / 12  # energy of a coefficient that is only the rounding to 256 levels
+DRAWN = 100  # resamples at once
 NOTHING = 1e-9  # stands for 0 where something is divided by it
 RIM, RING = (7 / 16, 0.5), (6 / 16, 7 / 16)  # cycles a pixel along an axis
 AT_ONCE = 1 << 22  # numbers of pictures held as floats
@@ -349,7 +350,10 @@ def _resampled(rows: Numbers, of: Callable[[Numbers], Numbers], seed: int) -> Nu
     """The number of ``RESAMPLES`` draws of as many rows with replacement."""
     generator = np.random.default_rng(seed)
     count = len(rows)
-    return np.array([of(rows[generator.integers(0, count, count)]) for _ in range(RESAMPLES)])
+    parts = [
+        of(rows[generator.integers(0, count, (DRAWN, count))]) for _ in range(RESAMPLES // DRAWN)
+    ]
+    return np.concatenate(parts)
 
 
 def _interval(value: float, drawn: Numbers, chance: float) -> Estimate:
@@ -383,35 +387,43 @@ def spectrum(seen: Looks) -> list[tuple[float, Estimate]]:
         if seen.area[at] > 0:
             density = seen.energy[:, at] / seen.area[at]
             mean = float(density.mean())
-            factor = float(np.exp(NORMAL * _relative_error(density)))
+            factor = float(np.exp(NORMAL * _error(density) / max(mean, NOTHING)))
             told = Estimate(mean, float(density.std()), mean / factor, mean * factor)
             found.append((float(centre), told))
     return found
 
 
-def quick_ratio(made: Mapping[str, Looks], real: Mapping[str, Looks]) -> Estimate | None:
+def quick_ratio(
+    made: Mapping[str, Looks], real: Mapping[str, Looks], paired: bool = False
+) -> Estimate | None:
     """Finest octave of made over real pictures by the delta method, for few pictures.
 
     se(log R) = sqrt(cv_s^2 / n_s + cv_r^2 / n_r); of transparent pictures the ground on which the
     two differ more.
+
+    Args:
+        made, real: what :func:`look` saw, on the same grounds.
+        paired: picture i of one side was made of picture i of the other.
 
     Returns:
         None where the real ones have no fine detail.
     """
     if "finest" in empty_octaves(real):
         return None
-    found = [_delta(octave_energy(looks)["finest"], octave_energy(real[name])["finest"])
-             for name, looks in made.items()]  # fmt: skip
+    found = [
+        _delta(octave_energy(looks)["finest"], octave_energy(real[name])["finest"], paired)
+        for name, looks in made.items()
+    ]
     return max(found, key=lambda one: abs(np.log(max(one.value, NOTHING))))
 
 
-def _delta(made: Numbers, real: Numbers) -> Estimate:
-    ratio = made.mean() / real.mean()
-    spread = float(np.hypot(_relative_error(made), _relative_error(real)))
-    factor = float(np.exp(NORMAL * spread))
-    return Estimate(float(ratio), float(ratio * spread), ratio / factor, ratio * factor)
+def _delta(made: Numbers, real: Numbers, paired: bool) -> Estimate:
+    ratio = float(made.mean() / real.mean())
+    one, other = made / max(made.mean(), NOTHING), real / real.mean()
+    error = _error(one - other) if paired else float(np.hypot(_error(one), _error(other)))
+    factor = float(np.exp(NORMAL * error))
+    return Estimate(ratio, ratio * error, ratio / factor, ratio * factor)
 
 
-def _relative_error(values: Numbers) -> float:
-    mean = values.mean()
-    return float(values.std() / mean / np.sqrt(len(values))) if mean > 0 else 0.0
+def _error(values: Numbers) -> float:
+    return float(values.std() / np.sqrt(len(values)))
