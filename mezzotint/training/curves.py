@@ -101,6 +101,8 @@ def _draw_panel(panel: Any, lines: Lines, name: str) -> None:
 
 def _draw_detail(panel: Any, lines: Lines) -> None:
     """Energy of the finest octave with its interval, on a logarithmic axis."""
+    from matplotlib.ticker import LogFormatter
+
     kept = [line for line in lines if line.get(_DETAIL + "finest", 0) > 0]
     at = [line["images"] for line in kept]
     value, low, high = (
@@ -110,6 +112,8 @@ def _draw_detail(panel: Any, lines: Lines) -> None:
     panel.fill_between(at, low, high, alpha=0.2)
     panel.axhline(1, color="black", ls="--", lw=1, label="held-out images")
     panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(LogFormatter())
+    panel.yaxis.set_minor_formatter(LogFormatter())
     _finish(panel, "finest detail, as a share of real images'")
 
 
