@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import mezzotint as mz
+from mezzotint.comparison.trials import AGAIN, MADE, REAL, spectra
 from mezzotint.comparison.words import sentences
 from mezzotint.evaluation import Evaluation, Subject, measure
 from mezzotint.evaluation.detail import NAMES, spoken, times
@@ -401,6 +402,19 @@ def test_a_perfect_model_hears_no_remark(data: mz.Images) -> None:
     for name in ("finest", "octave2", "octave3", "coarse"):
         value = found[f"detail_{name}"]
         assert value.low < 1 < value.high
+
+
+def test_the_strength_of_noise_is_its_standard_deviation(data: mz.Images) -> None:
+    made = levels(128 + 20 * np.random.default_rng(0).normal(size=(60, 32, 32, 1)))
+    held_out = data.train.subset(range(60))
+    subject = Subject(Painter(made), held_out, data.train, 60, None, 1, "pixels", Silent())
+    drawn = spectra(subject)
+    assert list(drawn) == [REAL, MADE, AGAIN]
+    for at, value, _ in drawn[MADE]:
+        assert 1 / 64 <= at <= np.sqrt(0.5)
+        assert value.low < value.value < value.high
+        assert value.value == pytest.approx(20, rel=0.2)
+    assert drawn[AGAIN][-1].value.value < drawn[REAL][-1].value.value / 2
 
 
 class Listening(Silent):

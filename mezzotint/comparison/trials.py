@@ -65,7 +65,8 @@ class Trial:
         samples: uint8 (n, H, W, C) of the seeds from 0; None for a model that makes no images.
         rebuilt: the first held-out images as the model rebuilds them; None where it does not.
         suspects: the samples nearest to training images, nearest first.
-        spectra: ``REAL``, ``MADE``, ``AGAIN`` -> energy a coefficient against cycles a pixel.
+        spectra: ``REAL``, ``MADE``, ``AGAIN`` -> strength against cycles a pixel: root of the mean
+            energy of a frequency, in grey levels.
     """
 
     contender: Contender
@@ -136,7 +137,7 @@ def try_out(contender: Contender, subject: Subject) -> Trial:
 
 
 def spectra(subject: Subject) -> dict[str, tuple[Point, ...]]:
-    """Energy by frequency of real images and of what the model makes of nothing and of them."""
+    """Strength by frequency of real images, new ones and rebuilt ones."""
     if min(subject.family.shape[1:]) < SMALLEST:
         return {}
     found = {REAL: subject.real_looks}
@@ -148,11 +149,12 @@ def spectra(subject: Subject) -> dict[str, tuple[Point, ...]]:
 
 
 def _spectrum(looks: Mapping[str, Looks]) -> tuple[Point, ...]:
-    """On white, where there are two grounds."""
+    """The roots, in grey levels; on white, where there are two grounds."""
     ground, seen = next(iter(looks.items()))
     n = len(seen.quiet)
     return tuple(
-        Point(at, estimated(told, n, "grey levels squared"), ground) for at, told in spectrum(seen)
+        Point(at, Value(told.value**0.5, told.low**0.5, told.high**0.5, n, "grey levels"), ground)
+        for at, told in spectrum(seen)
     )
 
 

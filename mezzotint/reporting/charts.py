@@ -18,6 +18,7 @@ MARKERS = (
     "M-2-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 )
 MOST_TICKS = 6
+DENSE, SHRUNK = 12, 0.55  # dots of a line above which markers are drawn at this scale
 REFERENCE = len(MARKERS)  # the colour of real images, which no model has
 
 
@@ -88,6 +89,11 @@ class Line:
     def path(self) -> str:
         """The polyline through its dots."""
         return " ".join(f"{dot.x},{dot.y}" for dot in self.dots)
+
+    @property
+    def scale(self) -> float:
+        """Of its markers."""
+        return SHRUNK if len(self.dots) > DENSE else 1.0
 
 
 @dataclass(frozen=True)

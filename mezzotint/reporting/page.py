@@ -131,12 +131,12 @@ def cost_chart(found: Comparison) -> Chart | None:
 
 
 def spectrum_charts(found: Comparison) -> list[tuple[str, Chart]]:
-    """Each model's energy by frequency, beside that of the real images."""
+    """Each model's strength by frequency, beside that of the real images."""
     drawn = []
     for name, stroke in strokes(list(found.found)).items():
         trial = next(each for each in found.trials if each.contender.name == name)
         looks = {REAL: Stroke(REFERENCE), MADE: stroke, AGAIN: Stroke(stroke.colour, broken=True)}
-        picture = chart(trial.spectra, looks, "cycles a pixel", "energy (grey levels squared)")
+        picture = chart(trial.spectra, looks, "cycles a pixel", "strength in grey levels")
         if picture is not None:
             drawn.append((name, picture))
     return drawn
