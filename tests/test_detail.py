@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from mezzotint.metrics.detail import (
 )
 from mezzotint.progress import Silent
 from mezzotint.runs.folder import RunFolder
+from mezzotint.training import curves
 from mezzotint.training.detail import Detail
 from mezzotint.training.previews import Preview
 
@@ -438,6 +440,21 @@ def test_a_run_tells_detail_on_its_line_and_in_its_history(
     assert 0 < last["detail.low"] <= last["detail.finest"] <= last["detail.high"]
     assert last["detail.quiet"] >= 0
     assert any(f"detail {last['detail.finest']:.2g} (" in note for note in show.notes)
+
+
+def test_the_course_of_detail_is_one_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: figures.append(figure))
+    ends = {"detail.low": 1.0, "detail.finest": 2.0, "detail.high": 4.0, "detail.quiet": 5.0}
+    lines = [{"images": 10, "loss": 1.0}, {"images": 20, "loss": 0.5, **ends}]
+    curves.draw_curves(Path("nowhere.png"), lines, "a run")
+    shown = [panel for panel in figures[0].axes if panel.get_visible()]
+    assert [panel.get_title() for panel in shown] == [
+        "loss",
+        "finest detail, as a share of real images'",
+    ]
+    assert shown[1].get_yscale() == "log"
+    assert [float(y) for y in shown[1].lines[0].get_ydata()] == [2.0]
 
 
 def test_previews_of_a_reconstruction_are_compared_with_their_originals() -> None:

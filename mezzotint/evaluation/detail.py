@@ -35,7 +35,7 @@ class Shown:
 
 SHOWN = {
     **dict.fromkeys(OCTAVES, Shown("of real images' energy", True)),
-    "checks": Shown("of real images'", True),
+    "checks": Shown("of that of real images", True),
     "kurtosis": Shown("3 is grain", False),
     "quiet": Shown("grey levels", False),
 }
