@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import mezzotint as mz
-from mezzotint.comparison.trials import AGAIN, MADE, REAL, spectra
-from mezzotint.comparison.words import sentences
+from mezzotint.comparison.contenders import Contender
+from mezzotint.comparison.trials import AGAIN, MADE, REAL, spectra, try_out
+from mezzotint.comparison.words import headline, ranks, sentences
 from mezzotint.evaluation import Evaluation, Subject, measure
 from mezzotint.evaluation.detail import NAMES, spoken, times
 from mezzotint.evaluation.table import tabulated
@@ -417,6 +418,23 @@ def test_the_strength_of_noise_is_its_standard_deviation(data: mz.Images) -> Non
         assert value.low < value.value < value.high
         assert value.value == pytest.approx(20, rel=0.2)
     assert drawn[AGAIN][-1].value.value < drawn[REAL][-1].value.value / 2
+
+
+def test_a_comparison_does_not_praise_noise(data: mz.Images) -> None:
+    held_out = data.train.subset(range(100))
+    fresh = leaves(100, (32, 32), 1, 8)
+    found = {}
+    for name, pixels in {"noisy": noisy(fresh), "noisier": noisy(fresh, 200)}.items():
+        model = Painter(pixels)
+        subject = Subject(model, held_out, data.train, 100, None, 1, "pixels", Silent())
+        contender = Contender(name, model, Path(name), None, 0, {}, ())
+        found[name] = try_out(contender, subject).found
+    assert ranks(found)["frechet"].best == "noisy"
+    said = sentences("noisy", found)
+    assert not any(kind == "good" and "new images:" in text for kind, text in said)
+    assert any(text.startswith("Its new images come nearest to real ones") for _, text in said)
+    assert any(kind == "bad" and text.startswith("New images: ") for kind, text in said)
+    assert "Beware, fine detail is wrong in new images of noisy and noisier." in headline(found)
 
 
 class Listening(Silent):

@@ -119,7 +119,7 @@ def try_out(contender: Contender, subject: Subject) -> Trial:
     """
     found = measure(subject)
     values = {name: value for name, value in found.items() if name != "peak_memory"}
-    found = Evaluation(values, {**found.left_out, "peak_memory": SHARED})
+    found = replace(found, measured=values, left_out={**found.left_out, "peak_memory": SHARED})
     makes = isinstance(subject.family, Samples)
     cost, failed = over_cost(subject) if makes else ((), {})
     return Trial(

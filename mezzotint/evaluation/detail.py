@@ -19,7 +19,7 @@ ENOUGH = 64  # images on either side, below which nothing is said in words
 LOUDER, FEWER = 2.0, 0.5  # beyond these a ratio is called a fault
 EDGELESS = 0.25  # of the excess over the kurtosis of Gaussian noise
 GAUSSIAN = 3.0
-RISING = 1.0  # noise has the same energy at all frequencies; only a pattern has more at the end
+RISING = 1.5  # noise has about the same energy at all frequencies; a pattern has more at the end
 MADE, REBUILT = "detail_", "rebuilt_detail_"
 FRACTIONS = ("", "all", "half", "a third", "a quarter", "a fifth", "a sixth", "a seventh",
              "an eighth", "a ninth", "a tenth")  # fmt: skip
