@@ -70,7 +70,7 @@ class DiffusionConfig:
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
     widths: tuple[int, ...] = option((48, 96), "channels of each level", 1, 4096)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
-    refiner: int = option(0, "channels of two convolutions at full resolution; 0: none", 0, 256)
+    refiner: int = option(0, "channels of blocks at half resolution at the end; 0: none", 0, 256)
     attention: int = option(1, "how many of the deepest levels have attention", low=0, high=8)
     process: Literal["flow", "exploding", "linear", "cosine", "scaled"] = option(
         "flow", "forward process: straight path, EDM's, or a table of betas"

@@ -16,6 +16,9 @@ from mezzotint.nets.conditioning import Attention, Conditioning, Film
 from mezzotint.nets.layers import crop_to, pad_to_multiple
 
 
+REFINED = 2  # pixels a side that the refiner folds
+
+
 class Block(nn.Module):
     """Residual block: norm, SiLU, 3x3 convolution, twice; the second norm is conditioned.
 
@@ -52,35 +55,38 @@ class Block(nn.Module):
 
 
 class Refiner(nn.Module):
-    """What two 3x3 convolutions at full resolution add to an image, having seen the noisy one.
+    """What residual blocks at half resolution add to an image, having seen the noisy one.
 
-    A head that unfolds patches can say no more numbers a patch than it has channels; the fine
-    noise that it cannot name is taken off here.
+    A head that unfolds patches can say no more numbers a patch than it has channels, and most of
+    them are taken up by the image; the fine noise that it does not name is taken off here.
 
     Args:
         channels: of the noisy image.
         out: channels of the image that is refined.
         width: channels in between.
+        blocks: residual blocks.
         condition: width of the condition vector.
 
     Shapes: noisy (N, channels, H, W), made (N, out, H, W), condition (N, condition) -> as made.
     """
 
-    def __init__(self, channels: int, out: int, width: int, condition: int) -> None:
+    def __init__(self, channels: int, out: int, width: int, blocks: int, condition: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels + out, width, 3, padding=1)
-        self.affine = nn.Linear(condition, 2 * width)
-        self.second = nn.Conv2d(width, out, 3, padding=1)
-        nn.init.normal_(self.affine.weight, std=0.02)
-        nn.init.zeros_(self.affine.bias)
-        nn.init.normal_(self.second.weight, std=1e-3)
+        cells = REFINED**2
+        self.first = nn.Conv2d((channels + out) * cells, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(width, condition, False, 0) for _ in range(blocks))
+        self.norm = Film(width, condition)
+        self.last = nn.Conv2d(width, out * cells, 3, padding=1)
+        nn.init.normal_(self.last.weight, std=1e-3)
 
     def forward(self, noisy: Tensor, made: Tensor, condition: Tensor) -> Tensor:
         """made with what is added."""
-        scale, shift = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
-        inner = torch.addcmul(shift, self.first(torch.cat([noisy, made], 1)), 1 + scale)
-        out: Tensor = made + self.second(F.silu(inner))
-        return out
+        whole = pad_to_multiple(torch.cat([noisy, made], 1), REFINED)
+        x = through(
+            self.blocks, self.first(F.pixel_unshuffle(whole, REFINED)), condition, None, None
+        )
+        added = F.pixel_shuffle(self.last(F.silu(self.norm(x, condition))), REFINED)
+        return made + crop_to(added, made.shape[-2:])
 
 
 class UNet(nn.Module):
@@ -134,7 +140,7 @@ class UNet(nn.Module):
         self.norm = Film(widths[0], vector)
         self.head = nn.Conv2d(widths[0], out * patch**2, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
-        self.refiner = Refiner(channels, out, refiner, vector) if refiner else None
+        self.refiner = Refiner(channels, out, refiner, blocks, vector) if refiner else None
 
     def forward(
         self,

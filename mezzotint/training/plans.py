@@ -118,8 +118,9 @@ def _diffusion_by_size(plan: Plan, data: Images) -> Plan:
         line = described(data.size, {}, choice)
         recipe = override(plan.recipe, {"jitter": 0.0})
         return replace(plan, kind=latent, model=own, recipe=recipe, said=(line,))
-    own = OWN_WAY & set(given)
-    chosen = {} if own else {n: v for n, v in choice.options.items() if n not in given}
+    chosen = (
+        {} if OWN_WAY & set(given) else {n: v for n, v in choice.options.items() if n not in given}
+    )
     form = {"size": data.size, "channels": data.channels}
     config: Any = from_dict(plan.kind.config_class, {**chosen, **given, **form}, plan.kind.kind)
     wider, warning = fitted(config, given)
