@@ -9,10 +9,14 @@ from skimage import data as pictures
 from sklearn.decomposition import PCA
 
 import mezzotint as mz
+from mezzotint.api import staging
 from mezzotint.errors import ConfigError
+from mezzotint.families.kl_vae import KLVAE
 from mezzotint.families.latent_diffusion import LatentDiffusion
 from mezzotint.images import to_float
+from mezzotint.metrics.linear_code import patch_pca_psnr
 from mezzotint.nets.diffusers_dc import DiffusersDC
+from mezzotint.training.recipe import Recipe
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -74,6 +78,32 @@ def test_the_autoencoder_begins_as_the_principal_components_of_patches(
     best = (patch_pca(images, 2 ** len(widths), latent) - images).square().mean()
     assert float((made - images).square().mean()) < 1.1 * float(best) + 1e-5
     torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(latent), atol=0.02, rtol=0)
+
+
+def test_patches_of_held_out_images_are_rebuilt_as_scikit_learn_does() -> None:
+    known, asked = squares(32, 30), squares(32, 40)[30:]
+
+    def patches(images: np.ndarray) -> np.ndarray:
+        windows = np.lib.stride_tricks.sliding_window_view(images, (4, 4), (1, 2))
+        return windows[:, ::4, ::4].reshape(-1, 48).astype(np.float64)
+
+    code = PCA(6, svd_solver="full").fit(patches(known))
+    error = code.inverse_transform(code.transform(patches(asked))) - patches(asked)
+    wanted = 10 * np.log10(255**2 / np.square(error).mean())
+    assert patch_pca_psnr(known, asked, 4, 6) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(("better", "lines"), [(10.0, 1), (-1.0, 2)])
+def test_an_autoencoder_that_is_no_better_than_a_linear_code_is_said_to_be_so(
+    better: float, lines: int, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = mz.load_images(photographs)
+    coder = KLVAE(size=(32, 32), network="dc", widths=(16, 32), latent=6, adversarial=0.0)
+    monkeypatch.setattr(staging, "image_psnr", lambda *_: 20.0 + better)
+    monkeypatch.setattr(staging, "patch_pca_psnr", lambda *_: 20.0)
+    said = staging.coder_verdict(coder, data, Recipe(budget=600), 0.4)
+    assert len(said) == lines
+    assert lines == 1 or "--budget 30m" in said[1]
 
 
 def test_latents_are_rescaled_and_pictures_stay() -> None:

@@ -5,16 +5,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Founded
 from mezzotint.families.coder_text import coder_text
+from mezzotint.images import to_float, to_uint8
+from mezzotint.metrics.linear_code import image_psnr, patch_pca_psnr
 from mezzotint.progress import Progress
 from mezzotint.runs.loading import load_model
 from mezzotint.training.plans import Plan, shortened
 from mezzotint.training.recipe import Recipe
 
 PASSED_ON = "seed precision compile flip checkpoint_seconds keep tensorboard record log_every"
+AHEAD = 2.0  # dB before the best linear code: what a network is for
+JUDGED, LINEAR = 64, 300  # images judged; images the linear code is found on
+LONGER = 3
 Train = Callable[..., Any]
 
 
@@ -84,7 +92,54 @@ def foundation(
     preset, chosen = kind.stage(settled)
     options = {**chosen, **_passed_on(plan.recipe, share)}
     found = train(base, data, folder / "autoencoder", preset, first, **options).model
+    for line in coder_verdict(found, data, plan.recipe, share):
+        show.say(line)
     return _standing(rest, found), found, Part(show, share, 1.0, plan.kind.kind)
+
+
+def coder_verdict(coder: Any, data: Images, recipe: Recipe, share: float) -> list[str]:
+    """How an autoencoder does beside the best linear code of patches, and what follows; lines.
+
+    Args:
+        coder: a KL-VAE.
+        data: the images.
+        recipe: of the whole run.
+        share: of the length that the autoencoder had.
+    """
+    held = data.held_out
+    if not len(held):
+        return []
+    pixels = held.gather(range(min(JUDGED, len(held))))
+    train = data.train.gather(np.linspace(0, len(data.train) - 1, LINEAR).astype(int))
+    side, kept = coder.coder.multiple, coder.latent_shape[0]
+    made = to_uint8(coder.reconstruct(to_float(pixels)))
+    ours, linear = image_psnr(made, pixels), patch_pca_psnr(train, pixels, side, kept)
+    line = (
+        f"the autoencoder rebuilds held-out images to {ours:.1f} dB, the best linear code of"
+        f" {kept} numbers for {side}x{side} pixels to {linear:.1f} dB"
+    )
+    if ours >= linear + AHEAD:
+        return [line]
+    return [
+        line,
+        f"warning: it is to be {AHEAD:g} dB ahead; {_length(recipe)} is short for {data.size[1]}"
+        f"x{data.size[0]} pixels. To do: give {_longer(recipe)}, a smaller --size, or"
+        " --set autoencoder=RUN of a kl-vae trained for longer",
+    ]
+
+
+def _length(recipe: Recipe) -> str:
+    """The length of a run in words."""
+    if recipe.budget is not None:
+        return f"a budget of {recipe.budget / 60:.0f} minutes"
+    return f"a run of {recipe.images:,} images"
+
+
+def _longer(recipe: Recipe) -> str:
+    """What a run of three times the length is asked for by."""
+    if recipe.budget is not None:
+        return f"--budget {max(1, round(LONGER * recipe.budget / 60))}m"
+    return f"--images {LONGER * (recipe.images or 0)}"
 
 
 def adopt(model: Family, base: Family) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mezzotint.nets.conditioning import Attention, Conditioning, Film
 from mezzotint.nets.layers import crop_to, pad_to_multiple
 
-
 REFINED = 2  # pixels a side that the refiner folds
 
 
