@@ -17,7 +17,7 @@ import pytest
 import mezzotint
 
 PACKAGE = Path(mezzotint.__file__).parent
-LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 300, 10, 30
+LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 600, 10, 30
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Group:
 TABLE = {
     # 0: what knows of no image set, no network and no run
     "basics": Group(0.0, "errors progress"),
+    "transparency": Group(0.05, "alpha"),
     "pixels": Group(0.1, "imaging imaging.*", open=True),
     "options": Group(0.1, "config"),
     "randomness": Group(0.1, "seeds"),

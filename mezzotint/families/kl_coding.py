@@ -32,6 +32,9 @@ class KLVAEConfig:
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(3, "image channels: grey, RGB or RGBA")
+    alpha: Literal["straight", "premultiplied"] = option(
+        "straight", "RGBA inside the model: colour as it is, or times alpha (new runs)"
+    )
     latent: int = option(4, "channels of the latent grid", low=1, high=64)
     width: int = option(32, "channels of the finest level, where widths is empty", 4, 512)
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 4, 2048)

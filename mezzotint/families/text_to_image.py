@@ -139,7 +139,7 @@ class TextToImage(Family):
     @torch.no_grad()
     def latents(self, images: Tensor) -> Tensor:
         """Scaled posterior means (N, latent, h, w) of images in [-1, 1]."""
-        return self.coder.posterior(images)[0] * self.coder.scaling_factor
+        return self.coder.posterior(self.coder.inward(images))[0] * self.coder.scaling_factor
 
     def tokens(self, captions: Sequence[str | None] | None, count: int) -> Tensor:
         """Numbers (count, length) of captions; -1 in rows without one."""

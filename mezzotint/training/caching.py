@@ -57,7 +57,8 @@ def known_rows(
         return family.known_of_captions(captions[rows.start : rows.stop])
 
     def look(rows: range) -> Mapping[str, Tensor]:
-        return family.known_of_images(to_float(train.gather(rows)).to(family.device))
+        images = to_float(train.gather(rows)).to(family.device)
+        return family.known_of_images(family.inward(images))
 
     place, made_of = folder.path / "cache", _digest(family, train)
     told = _told(read, "reading caption", len(train), show, after)

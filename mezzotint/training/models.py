@@ -22,7 +22,7 @@ def prepare(family: Family, train: Images) -> None:
         return
     rows = np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int)
     labels = train.labels_of(rows)
-    images = to_float(train.gather(rows))
+    images = family.inward(to_float(train.gather(rows)))
     family.prepare(images, None if labels is None else torch.from_numpy(labels))
 
 

@@ -74,7 +74,7 @@ class Session:
         if self.folder.newest_checkpoint() is None:
             prepare(self.family, self.data.train)
         stop = StopRequest()
-        feed = Feed(self.data.train, self.recipe.batch)
+        feed = Feed(self.data.train, self.recipe.batch, self.family.inward)
         self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
         self.leads = self.trainer.accelerator.is_main_process
         self.show = self.show if self.leads else Silent()
