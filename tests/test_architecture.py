@@ -103,11 +103,11 @@ TABLE = {
         " training.history training.plans"
         " training.watching training.models training.caching",
     ),
-    "looks": Group(4.05, "training.evaluations"),
+    "looks": Group(4.05, "training.evaluations training.sizes"),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
-    "work": Group(4.1, "training.session describing"),
+    "work": Group(4.1, "training.session training.estimates describing"),
     "comparison": Group(4.1, "comparison comparison.*", open=True),
     "reporting": Group(4.2, "reporting reporting.*", open=True),
     # 5 and 6: what a user calls

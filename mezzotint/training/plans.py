@@ -43,12 +43,14 @@ class Plan:
         model: options of the model; those the data decides may be missing.
         recipe: how it is trained.
         instance: a model the user built, to be trained as it is.
+        preset: the name of the preset the options started from.
     """
 
     kind: type[Family]
     model: Mapping[str, Any]
     recipe: Recipe
     instance: Family | None = None
+    preset: str = "default"
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -87,6 +89,15 @@ class Plan:
             config = override(config, {"groups": count})
         torch.manual_seed(self.recipe.seed)
         return self.kind(config)
+
+    def lasting(self, seconds: float) -> "Plan":
+        """The same plan for another length."""
+        return replace(self, recipe=override(self.recipe, {"budget": seconds, "images": None}))
+
+    def without_groups(self) -> "Plan":
+        """The same plan for a model that needs no look at the images first."""
+        fields = field_names(self.kind.config_class)
+        return replace(self, model={**self.model, **({"groups": 0} if "groups" in fields else {})})
 
     def shorter(self, share: float) -> "Plan":
         """The same plan for a share of its length."""
@@ -209,7 +220,7 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
-    return Plan(kind, parts["model"], recipe, instance)
+    return Plan(kind, parts["model"], recipe, instance, preset or "default")
 
 
 def _batch_for(kind: type[Family], recipe: Recipe, options: Mapping[str, Any]) -> int:
