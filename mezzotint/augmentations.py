@@ -20,10 +20,17 @@ COLOURS = 3
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A change and how many uniform numbers an image's needs."""
+    """A change and how many uniform numbers an image's needs.
+
+    Attributes:
+        apply: (images, uniform) -> images.
+        numbers: uniform numbers an image.
+        premultiplied: the same for RGBA whose colour is times alpha: it leaves the void empty.
+    """
 
     apply: Callable[[Tensor, Tensor], Tensor]
     numbers: int
+    premultiplied: Callable[[Tensor, Tensor], Tensor]
 
 
 def translate(images: Tensor, uniform: Tensor) -> Tensor:
@@ -52,6 +59,23 @@ def recolour(images: Tensor, uniform: Tensor) -> Tensor:
     return torch.cat([colours, alpha], 1)
 
 
+def recolour_premultiplied(images: Tensor, uniform: Tensor) -> Tensor:
+    """:func:`recolour` of colour times alpha, p' = f(p / alpha) alpha, written without division.
+
+    Every part of f is affine in colour, so its constant is what alpha multiplies. The colour that
+    contrast turns about is the mean of what can be seen.
+    """
+    brightness, saturation, contrast = uniform[:, :3].view(-1, 3, 1, 1, 1).unbind(1)
+    weighed, alpha = images[:, :COLOURS] + 1, (images[:, COLOURS:] + 1) / 2
+    weighed = weighed + (brightness - 0.5) * alpha
+    grey = weighed.mean(1, keepdim=True)
+    weighed = grey + (weighed - grey) * (2 * saturation)
+    seen = alpha.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    middle = weighed.mean((1, 2, 3), keepdim=True) / seen * alpha
+    weighed = middle + (weighed - middle) * (contrast + 0.5)
+    return torch.cat([weighed - 1, images[:, COLOURS:]], 1)
+
+
 def cut_out(images: Tensor, uniform: Tensor) -> Tensor:
     """A grey box of half of each side, centred anywhere (1708.04552; 2006.10738, section 3)."""
     inside = [_covered(uniform[:, axis], images.shape[2 + axis]) for axis in (0, 1)]
@@ -64,11 +88,16 @@ def mirror(images: Tensor, uniform: Tensor) -> Tensor:
     return torch.where(uniform[:, :1, None, None] < 0.5, images.flip(-1), images)
 
 
+def _emptied(apply: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A change that brings in zeros, bringing in -1: nothing, of colour times alpha."""
+    return lambda images, uniform: apply(images + 1, uniform) - 1
+
+
 AUGMENTATIONS = {
-    "translation": Augmentation(translate, 2),
-    "colour": Augmentation(recolour, 3),
-    "cutout": Augmentation(cut_out, 2),
-    "flip": Augmentation(mirror, 1),
+    "translation": Augmentation(translate, 2, _emptied(translate)),
+    "colour": Augmentation(recolour, 3, recolour_premultiplied),
+    "cutout": Augmentation(cut_out, 2, _emptied(cut_out)),
+    "flip": Augmentation(mirror, 1, mirror),
 }
 
 
@@ -78,7 +107,11 @@ def numbers_of(names: Sequence[str]) -> int:
 
 
 def augment(
-    images: Tensor, names: Sequence[str], uniform: Tensor, chance: Tensor | float = 1.0
+    images: Tensor,
+    names: Sequence[str],
+    uniform: Tensor,
+    chance: Tensor | float = 1.0,
+    premultiplied: bool = False,
 ) -> Tensor:
     """Images (N, C, H, W) with each change made to each image with a probability.
 
@@ -87,13 +120,15 @@ def augment(
         names: keys of ``AUGMENTATIONS``, in the order in which they are made.
         uniform: (N, :func:`numbers_of`) in [0, 1).
         chance: that a change is made.
+        premultiplied: images are RGBA whose colour is times alpha.
     """
     at = 0
     for name in names:
         change = AUGMENTATIONS[name]
         own = uniform[:, at : at + change.numbers + 1]
         made = own[:, :1, None, None] < chance
-        images = torch.where(made, change.apply(images, own[:, 1:]), images)
+        apply = change.premultiplied if premultiplied else change.apply
+        images = torch.where(made, apply(images, own[:, 1:]), images)
         at += change.numbers + 1
     return images
 

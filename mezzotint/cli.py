@@ -128,6 +128,11 @@ class Check:
     """Print JSON instead of a table."""
     strict: bool = False
     """Exit with 65 when a file cannot be used."""
+    plan: bool = True
+    """End with what training would take here, family by family: size, speed, memory, disk; a few
+    seconds of real steps."""
+    budget: str = "10m"
+    """Training time that the plan's sizes are for."""
 
 
 @dataclass(frozen=True)

@@ -230,10 +230,16 @@ def check(command: "cli.Check") -> int:
 
     with Terminal("checking") as terminal:
         found = api.check(command.data, strict=command.strict, progress=terminal)
+    planned = []
+    if command.plan and found.usable:
+        with Terminal("planning") as terminal:
+            planned = api.plan(found, command.budget, progress=terminal)
     if command.json:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), "plan": [each.as_dict() for each in planned]})
     else:
         print(api.checkup_table(found))
+        if planned:
+            print("\n" + api.plan_table(planned))
     return int(found.exit_code)
 
 

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from mezzotint.alpha import RGBA
 from mezzotint.errors import CannotCreateError, DataError, MissingInputError
 from mezzotint.imaging.decode import Unreadable, decode, fit
 from mezzotint.imaging.grids import grid, headed, rows_grid
@@ -149,9 +150,9 @@ def save_images(
     """Write pictures where and how the name ``out`` says.
 
     Args:
-        out: ``.png`` one sheet of all; ``.npz`` the arrays ``images`` (uint8 NHWC), ``seeds`` and
-            ``labels`` (text, or int64 with -1 where there is none); otherwise a folder with
-            ``000000.png`` and so on.
+        out: ``.png`` one sheet of all (a single RGBA picture as it is); ``.npz`` the arrays
+            ``images`` (uint8 NHWC), ``seeds`` and ``labels`` (text, or int64 with -1 where there
+            is none); otherwise a folder with ``000000.png`` and so on.
         pixels: uint8 NHWC, N at least 1.
         seeds: one a picture.
         labels: one a picture, or None.
@@ -207,7 +208,8 @@ class _Facts(NamedTuple):
 
 
 def _save_sheet(path: Path, pixels: np.ndarray, facts: _Facts) -> list[Path]:
-    return [save_image(path, grid(pixels), facts.of_all())]
+    sheet = pixels[0] if len(pixels) == 1 and pixels.shape[3] == RGBA else grid(pixels)
+    return [save_image(path, sheet, facts.of_all())]
 
 
 def _save_folder(folder: Path, pixels: np.ndarray, facts: _Facts) -> list[Path]:

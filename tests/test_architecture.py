@@ -32,6 +32,7 @@ class Group:
 TABLE = {
     # 0: what knows of no image set, no network and no run
     "basics": Group(0.0, "errors progress"),
+    "transparency": Group(0.05, "alpha"),
     "pixels": Group(0.1, "imaging imaging.*", open=True),
     "options": Group(0.1, "config"),
     "randomness": Group(0.1, "seeds"),
@@ -108,11 +109,11 @@ TABLE = {
         " training.history training.plans"
         " training.watching training.models training.caching",
     ),
-    "looks": Group(4.05, "training.evaluations training.detail", open=True),
+    "looks": Group(4.05, "training.evaluations training.detail training.sizes", open=True),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),
-    "work": Group(4.1, "training.session describing"),
+    "work": Group(4.1, "training.session training.estimates describing"),
     "comparison": Group(4.1, "comparison comparison.*", open=True),
     "reporting": Group(4.2, "reporting reporting.*", open=True),
     # 5 and 6: what a user calls

@@ -5,6 +5,7 @@ from mezzotint.api.comparing import Compared, compare
 from mezzotint.api.detecting import detect, detection_table
 from mezzotint.api.exporting import Exported, export
 from mezzotint.api.measures import check, checkup_table, evaluate, evaluation_table, inspect, pack
+from mezzotint.api.planning import plan, plan_table
 from mezzotint.api.runs import Run, distill, load, require_distils, train
 from mezzotint.api.samples import film, interpolate, reconstruct, sample
 from mezzotint.data.store import load_images
@@ -35,6 +36,8 @@ __all__ = [
     "load",
     "load_images",
     "pack",
+    "plan",
+    "plan_table",
     "reconstruct",
     "require_distils",
     "sample",

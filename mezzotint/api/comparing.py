@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.api.opening import Data, open_images, trained_on, unseen
-from mezzotint.api.runs import default_folder, train
+from mezzotint.api.runs import default_folder, settled_size, spec_of, train
 from mezzotint.comparison import Comparison
 from mezzotint.comparison.contenders import (
     Contender,
@@ -29,6 +29,7 @@ from mezzotint.progress import Progress, Silent
 from mezzotint.reporting.page import report_page
 from mezzotint.storage.files import make_folder, replace_bytes, replace_json
 from mezzotint.training.plans import make_plan
+from mezzotint.training.sizes import limit_of, smallest
 
 COMPARED = ("autoencoder", "vae", "gan", "diffusion")
 MOMENTS = 6  # of training that the curves show
@@ -123,7 +124,7 @@ def _require_wanted(wanted: _Wanted) -> None:
 def _compare(wanted: _Wanted, data: Data, out: str | Path | None, show: Progress) -> Compared:
     stages = Stages(_stages(wanted), show)
     with stages.next():
-        images = open_images(data, *_shape(wanted), stages)
+        images = _opened(wanted, data, out, stages)
         for family in wanted.families:
             make_plan(family, None, wanted.training).settled(images).build(images)
     folder = Path(out) if out else default_folder("compare", images.spec)
@@ -138,6 +139,16 @@ def _compare(wanted: _Wanted, data: Data, out: str | Path | None, show: Progress
         unequal_cautions(contenders),
     )
     return _write(found, folder)
+
+
+def _opened(wanted: _Wanted, data: Data, out: str | Path | None, show: Progress) -> Images:
+    """The images, at a size that all families to train do well and earlier ones were trained at."""
+    size, channels = _shape(wanted)
+    folder = Path(out) if out else default_folder("compare", spec_of(data))
+    known = [settled_size(folder / family) for family in wanted.families]
+    size = size or next((each for each in known if each is not None), None)
+    plans = [make_plan(family, None, wanted.training) for family in wanted.families]
+    return open_images(data, size, channels, show, smallest([limit_of(plan) for plan in plans]))
 
 
 def _shape(wanted: _Wanted) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mezzotint.data.dataset import Images
+from mezzotint.data.form import Limit
 from mezzotint.data.store import load_images
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Family
@@ -29,12 +30,19 @@ def open_model(model: str | Path | Family) -> Family:
 
 
 def open_images(
-    data: Data, size: tuple[int, int] | None, channels: int | None, show: Progress
+    data: Data,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    show: Progress,
+    limit: Limit | None = None,
 ) -> Images:
-    """Load images, or check that loaded ones have the model's shape."""
+    """Load images, or check that loaded ones have the model's shape.
+
+    Where neither the model nor the user has a size, ``limit`` is the most to take.
+    """
     if not isinstance(data, Images):
         count = counter(show, "reading image")
-        return load_images(data, size=size, channels=channels, progress=count)
+        return load_images(data, size=size, channels=channels, progress=count, limit=limit)
     fits = size in (None, data.size) and channels in (None, data.channels)
     if not fits:
         raise UsageError(

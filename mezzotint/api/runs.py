@@ -9,6 +9,8 @@ from torch import nn
 from mezzotint.api.opening import Data, open_images
 from mezzotint.api.staging import adopt, foundation, needs_foundation
 from mezzotint.api.tuning import tunes, tuning
+from mezzotint.config import parse_size
+from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
 from mezzotint.families import FAMILIES, family_class
 from mezzotint.families.base import Family
@@ -19,6 +21,7 @@ from mezzotint.runs.loading import load_model
 from mezzotint.training.plans import make_plan, require_same, run_header
 from mezzotint.training.previews import pictures
 from mezzotint.training.session import Session
+from mezzotint.training.sizes import limit_of
 
 SHARE = 0.25  # of the teacher's training time
 WHOLE = 1e-5  # rate of all weights of a pipeline, as diffusers' script has it
@@ -84,7 +87,8 @@ def train(
     elif start is not None:
         family, options = _started(family, start), {**FURTHER, **options}
     plan = make_plan(family, preset, options)
-    images = open_images(data, plan.size, plan.channels, show)
+    size = plan.size or settled_size(Path(out or default_folder(plan.kind.kind, spec_of(data))))
+    images = open_images(data, size, plan.channels, show, limit_of(plan))
     folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
     for line in images.describe():
         show.say(line)
@@ -174,6 +178,18 @@ def _seconds(run: RunFolder) -> float:
         what = "the history that says how long the teacher trained is not here"
         raise UsageError(what, str(run.path), "give images or budget")
     return float(lines[-1]["seconds"])
+
+
+def settled_size(folder: Path) -> tuple[int, int] | None:
+    """The size a run was started at, which it keeps on any machine; None where there is no run."""
+    run = RunFolder(folder)
+    size = run.header().get("model", {}).get("size") if run.exists() else None
+    return None if size is None else parse_size(size)
+
+
+def spec_of(data: Data) -> str:
+    """What the user named."""
+    return data.spec if isinstance(data, Images) else str(data)
 
 
 def default_folder(kind: str, spec: str) -> Path:

@@ -47,7 +47,8 @@ RULES = (
         "warning",
         "files that cannot be read",
         find.unreadable,
-        "Replace or delete these files; training leaves them out.",
+        "Replace or delete these files, or save those above 64 megapixels as plain JPEG, which is"
+        " read at a fraction of its size; training leaves them out.",
     ),
     Rule(
         "leaks",

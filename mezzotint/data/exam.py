@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mezzotint.alpha import over
 from mezzotint.data.entry import Entry, Skip
 from mezzotint.data.hashes import SIDE, shrink
 from mezzotint.imaging.colour import Channels
@@ -77,7 +78,7 @@ def _array_info(pixels: np.ndarray) -> ImageInfo:
 
 def _describe(entry: Entry, info: ImageInfo, pixels: np.ndarray) -> tuple[Exam, np.ndarray]:
     pixels, alpha = _separate(pixels)
-    shown = pixels if alpha is None else _on_white(pixels, alpha)
+    shown = pixels if alpha is None else over(np.concatenate([pixels, alpha], axis=-1), _WHITE)
     small = shrink(shown)
     exam = Exam(
         entry=entry,
@@ -99,12 +100,6 @@ def _separate(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return pixels, None
     colour, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3:]
     return colour, None if (alpha == _WHITE).all() else alpha
-
-
-def _on_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    wide = alpha.astype(np.uint16)
-    laid: np.ndarray = ((colour * wide + _WHITE * (_WHITE - wide) + 127) // 255).astype(np.uint8)
-    return laid
 
 
 def _digest(colour: np.ndarray, alpha: np.ndarray | None = None) -> bytes:

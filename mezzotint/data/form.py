@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 from mezzotint.data.dataset import Story
 from mezzotint.data.survey import Survey
@@ -14,7 +14,21 @@ from mezzotint.imaging.resize import How
 SizeLike: TypeAlias = int | str | tuple[int, int]
 LEAST_SIDE, MOST_SIDE = 8, 1024
 KEPT_LEAST, KEPT_MOST = 16, 128
-SQUARE_STEP, SQUARE_MOST = 8, 64
+SQUARE_STEP, LARGE_STEP, SQUARE_MOST = 8, 32, 64
+KEPT_AREA = 1.25  # images of one size are kept up to so many times the area of the largest square
+CUT = 0.5  # share of each picture that a crop has to keep, or it is said
+
+
+class Limit(NamedTuple):
+    """The most pixels a side to take unasked.
+
+    Attributes:
+        side: pixels.
+        why: what sets it and what a larger one would take, in words.
+    """
+
+    side: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -95,43 +109,91 @@ def _colour(name: str) -> Colour:
     return red, green, blue
 
 
-def settle(want: Wanted, survey: Survey) -> Recipe:
+def settle(want: Wanted, survey: Survey, limit: Limit | None = None) -> Recipe:
     """Complete what the user asked for by what the data suggests."""
-    size = want.size or natural_size(survey)
+    size = want.size or natural_size(survey, limit)
     channels: Channels = want.channels or (1 if survey.grey else 3)
     return Recipe(size, channels, want.fit, want.background)
 
 
-def natural_size(survey: Survey) -> tuple[int, int]:
+def natural_size(survey: Survey, limit: Limit | None = None) -> tuple[int, int]:
     """The size to pack at when none is asked for.
 
-    Images of one size with both sides in 16..128 keep it; smaller ones are enlarged by the least
-    whole number that brings the shorter side to 16. All others become squares of the median
-    shorter side, rounded down to a multiple of 8 and brought into 16..64.
+    Images of one size with both sides in 16..128 keep it, or those of about the area of the limit;
+    smaller ones are enlarged by the least whole number that brings the shorter side to 16. All
+    others become squares of the median shorter side, rounded down to a multiple of 8, above 64 of
+    32, and brought into 16..64 or up to the limit.
     """
+    most = SQUARE_MOST if limit is None else limit.side
     if survey.uniform is not None:
         short = min(survey.uniform)
         times = -(-KEPT_LEAST // short) if short < KEPT_LEAST else 1
         height, width = survey.uniform[0] * times, survey.uniform[1] * times
-        if max(height, width) <= KEPT_MOST:
+        small = max(height, width) <= KEPT_MOST if limit is None else _within(height, width, most)
+        if small:
             return height, width
-    side = survey.short // SQUARE_STEP * SQUARE_STEP
-    side = min(max(side, KEPT_LEAST), SQUARE_MOST)
+    short = min(survey.short, most)
+    step = SQUARE_STEP if short <= SQUARE_MOST else LARGE_STEP
+    side = max(short // step * step, KEPT_LEAST)
     return side, side
 
 
-def story(want: Wanted, recipe: Recipe, survey: Survey) -> Story:
+def _within(height: int, width: int, most: int) -> bool:
+    """Whether a picture costs about what a square of ``most`` pixels costs, or less."""
+    return height * width <= KEPT_AREA * most * most and max(height, width) <= 2 * most
+
+
+def story(want: Wanted, recipe: Recipe, survey: Survey, limit: Limit | None = None) -> Story:
     """Why the pack looks the way it does."""
-    return Story(_size_story(want, recipe, survey), _channels_story(want, recipe, survey))
+    size = _size_story(want, recipe, survey, limit)
+    return Story(size, _channels_story(want, recipe, survey), _cautions(recipe, survey))
 
 
-def _size_story(want: Wanted, recipe: Recipe, survey: Survey) -> str:
+def _size_story(want: Wanted, recipe: Recipe, survey: Survey, limit: Limit | None) -> str:
     if survey.uniform == recipe.size:
         return "as they are"
     origin = f"from {_range(survey)}"
     if survey.uniform is None or _aspect(survey.uniform) != _aspect(recipe.size):
         origin += {"crop": ", cropped", "pad": ", padded", "stretch": ", stretched"}[recipe.fit]
-    return origin if want.size else f"{origin}; --size sets another"
+    if want.size:
+        return origin
+    bound = limit is not None and survey.short > limit.side
+    why = f"; {limit.why}" if limit is not None and bound else ""
+    return f"{origin}{why}; --size sets another"
+
+
+def _cautions(recipe: Recipe, survey: Survey) -> tuple[str, ...]:
+    """What is lost of pictures of another form than most, or was never in them."""
+    found = []
+    if survey.uniform is not None and recipe.fit == "crop":
+        kept = _kept(survey.uniform, recipe.size)
+        if kept < CUT:
+            whole = _whole(survey.uniform, min(recipe.size))
+            found.append(
+                f"the crop keeps {kept:.0%} of each picture, its middle;"
+                f" --size {whole[1]}x{whole[0]} keeps all of it"
+            )
+    least = min(survey.smallest)
+    if survey.uniform is None and 2 * least <= min(recipe.size):
+        height, width = survey.smallest
+        found.append(
+            f"the smallest picture has {width}x{height} pixels and is enlarged:"
+            " it stays blurred; 'mezzotint data check' lists such pictures"
+        )
+    return tuple(found)
+
+
+def _whole(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """Height and width of the aspect of ``size`` with a shorter side of about ``short``."""
+    scale = min(short / min(size), MOST_SIDE / max(size))
+    height, width = (max(LEAST_SIDE, round(side * scale)) for side in size)
+    return height, width
+
+
+def _kept(size: tuple[int, int], wanted: tuple[int, int]) -> float:
+    """Share of a picture that a centred crop of another aspect keeps."""
+    first, second = _aspect(size), _aspect(wanted)
+    return min(first, second) / max(first, second)
 
 
 def _range(survey: Survey) -> str:

@@ -15,7 +15,7 @@ from mezzotint.data.building import build, none_left, write_pack
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images, Story
 from mezzotint.data.entry import Skip, Source
-from mezzotint.data.form import SizeLike, Wanted, settle, story, wanted
+from mezzotint.data.form import Limit, SizeLike, Wanted, settle, story, wanted
 from mezzotint.data.opening import open_pack
 from mezzotint.data.packs import is_pack
 from mezzotint.data.sources import open_source, path_of
@@ -37,6 +37,7 @@ def load_images(
     cache: Path | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    limit: Limit | None = None,
 ) -> Images:
     """Images of one size and number of channels, packed once and kept in the cache.
 
@@ -51,6 +52,7 @@ def load_images(
         progress: called with images done and images in all, from the start again for each pass:
             one to look at the files, one to decode them.
         workers: processes that decode; all processors by default.
+        limit: the most pixels a side where no size is asked for, and why.
 
     Raises:
         MissingInputError: nothing is there under that name.
@@ -63,20 +65,25 @@ def load_images(
     ready = _ready(data)
     if ready is not None and _suits(ready, want):
         return ready
-    return _packed(_source(data, ready), want, home, progress, workers)
+    return _packed(_source(data, ready), want, home, progress, workers, limit)
 
 
 def _packed(
-    source: Source, want: Wanted, home: Path, progress: Progress | None, workers: int | None
+    source: Source,
+    want: Wanted,
+    home: Path,
+    progress: Progress | None,
+    workers: int | None,
+    limit: Limit | None,
 ) -> Images:
     """The pack of a source, from the cache or built into it."""
     survey = surveyed(source, home, progress, workers)
-    recipe = settle(want, survey)
+    recipe = settle(want, survey, limit)
     folder = home / "packs" / pack_key(survey.content, recipe)
     images = _opened(folder)
     if images is None:
         images = build(source, survey, recipe, folder, progress, workers)
-    return _told(images, source, survey, story(want, recipe, survey))
+    return _told(images, source, survey, story(want, recipe, survey, limit))
 
 
 def pack(data: Data, out: Path, **settings: Any) -> Images:
@@ -176,6 +183,6 @@ def _told(images: Images, source: Source, survey: Survey, why: Story) -> Images:
         Skip(source.entries[at].name, reason, detail) for at, reason, detail in survey.dropped
     ]
     skipped = (*source.skipped, *dropped, *images.skipped)
-    warnings = images.story.warnings
+    warnings = (*why.warnings, *images.story.warnings)
     told = replace(why, warnings=warnings)
     return replace(images, spec=source.spec, skipped=skipped, story=told)

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from PIL import Image
 
+from mezzotint.alpha import RGBA, cleared
 from mezzotint.data.dataset import Pixels
 from mezzotint.data.entry import Entry, Skip, Source
 from mezzotint.data.survey import Look
@@ -121,7 +122,8 @@ def draw_one(source: Source, at: int, recipe: Recipe) -> Pixels:
     else:
         name, colour = source.entries[at].name, recipe.background
         image = decode(content, name, recipe.channels, colour, at_least=recipe.size)
-    return fit(image, recipe.size, recipe.fit, recipe.background)
+    fitted = fit(image, recipe.size, recipe.fit, recipe.background)
+    return cleared(fitted) if recipe.channels == RGBA else fitted
 
 
 def recolour(pixels: Pixels, channels: Channels, background: Colour) -> Pixels:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint.alpha import weighed
 from mezzotint.detection.bands import band_features
 from mezzotint.detection.density import Gaussian, fit_gaussian, mahalanobis
 from mezzotint.detection.maps import enlarged
@@ -58,13 +59,18 @@ class Look:
     @cached_property
     def clean(self) -> Tensor:
         """In [0, 1]."""
-        return to_unit(self.images)
+        return to_unit(weighed(self.images))
 
     @cached_property
     def rebuilt(self) -> Tensor:
-        """The model's version, in [-1, 1]."""
+        """The model's version of the images, in [-1, 1]."""
         rebuilt: Tensor = self._model.reconstruct(self.images).cpu()
         return rebuilt
+
+    @cached_property
+    def restored(self) -> Tensor:
+        """The model's version as :attr:`clean` shows the images, in [0, 1]."""
+        return to_unit(weighed(self.rebuilt))
 
     @cached_property
     def bands(self) -> Tensor:
@@ -92,8 +98,10 @@ class Look:
         told = {"label": "none"} if getattr(self.ground.family.config, "classes", ()) else {}
         return [
             to_unit(
-                self._model.sample(
-                    [seed] * len(self.images), image=self.images, strength=STRENGTH, **told
+                weighed(
+                    self._model.sample(
+                        [seed] * len(self.images), image=self.images, strength=STRENGTH, **told
+                    )
                 )
             )
             for seed in range(WALKS)

@@ -26,7 +26,7 @@ from mezzotint.detection.maps import (
     structure_error,
 )
 from mezzotint.errors import UsageError, nearest
-from mezzotint.families.base import Family, to_unit
+from mezzotint.families.base import Family
 from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs, Stages
 from mezzotint.seeds import ImageNoise
 
@@ -67,12 +67,12 @@ def mapped(function: Callable[[Look], Tensor]) -> Callable[[Ground], Rate]:
 
 def pixel_part(look: Look) -> Tensor:
     """Squared error of the reconstruction."""
-    return pixel_error(look.clean, to_unit(look.rebuilt))
+    return pixel_error(look.clean, look.restored)
 
 
 def structure_part(look: Look) -> Tensor:
     """1 - SSIM with the reconstruction."""
-    return structure_error(look.clean, to_unit(look.rebuilt))
+    return structure_error(look.clean, look.restored)
 
 
 def feature_part(look: Look) -> Tensor:

@@ -7,7 +7,13 @@ from mezzotint.evaluation.costs import cost_values
 from mezzotint.evaluation.detail import NAMES, made_detail, rebuilt_detail
 from mezzotint.evaluation.likeness import bound_values, denoising_values, reconstruction_values
 from mezzotint.evaluation.retrieval import retrieval_values
-from mezzotint.evaluation.sets import ALL, perceptual_values, rebuilt_values, sample_values
+from mezzotint.evaluation.sets import (
+    ALL,
+    perceptual_values,
+    rebuilt_values,
+    sample_values,
+    worse_of_grounds,
+)
 from mezzotint.evaluation.subject import Subject
 from mezzotint.evaluation.values import Evaluation, Value
 from mezzotint.families.base import Family
@@ -19,15 +25,15 @@ MEASURES: tuple[tuple[type, Measure], ...] = (
         Reconstructs,
         lambda subject: Evaluation(reconstruction_values(subject.family, subject.pixels)),
     ),
-    (Reconstructs, perceptual_values),
-    (Reconstructs, rebuilt_values),
+    (Reconstructs, worse_of_grounds(perceptual_values, "perceptual")),
+    (Reconstructs, worse_of_grounds(rebuilt_values, "rfd")),
     (Reconstructs, rebuilt_detail),
     (
         Bounds,
         lambda subject: Evaluation(bound_values(subject.family, subject.pixels, subject.draws)),
     ),
     (Denoises, lambda subject: Evaluation(denoising_values(subject.family, subject.pixels))),
-    (Samples, sample_values),
+    (Samples, worse_of_grounds(sample_values, "frechet")),
     (Samples, made_detail),
     (Prompts, agreement_values),
     (Prompts, retrieval_values),

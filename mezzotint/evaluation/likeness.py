@@ -1,6 +1,8 @@
 """Numbers of single images: reconstruction, likelihood bounds, denoising."""
 
+import functools
 import math
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.alpha import GROUNDS, RGBA, composite
 from mezzotint.evaluation.values import Value, mean_value
 from mezzotint.families.base import Family, to_unit
 from mezzotint.families.capabilities import Denoises, Encodes, Reconstructs
@@ -27,16 +30,29 @@ FIDELITY: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
     "psnr": (psnr, "dB"),
     "ssim": (ssim, ""),
 }
+Lay = Callable[[Tensor], Tensor]
+GROUNDED: dict[bool, dict[str, Lay]] = {
+    False: {"": lambda images: images},
+    True: {
+        name: functools.partial(composite, level=level / 255) for name, level in GROUNDS.items()
+    },
+}
+"""Whether images are RGBA -> what they are laid on, in [0, 1]."""
 
 
 def reconstruction_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str, Value]:
-    """Mean distances between images and their reconstructions."""
-    found: dict[str, list[Tensor]] = {name: [] for name in FIDELITY}
+    """Mean distances between images and their reconstructions; of RGBA on the worse ground."""
+    found: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
     for images in _parts(pixels):
         rebuilt = family.reconstruct(images).cpu()  # type: ignore[operator]
-        for name, (distance, _) in FIDELITY.items():
-            found[name].append(distance(to_unit(rebuilt), to_unit(images)))
-    return {name: mean_value(torch.cat(found[name]), FIDELITY[name][1]) for name in FIDELITY}
+        for ground, lay in GROUNDED[images.shape[1] == RGBA].items():
+            for name, (distance, _) in FIDELITY.items():
+                found[ground, name].append(distance(lay(to_unit(rebuilt)), lay(to_unit(images))))
+    means = {key: torch.cat(parts) for key, parts in found.items()}
+    grounds = {ground for ground, _ in means}
+    worst = max(sorted(grounds), key=lambda ground: float(means[ground, "mse"].mean()))
+    note = f"on {worst}, the worse of white and black" if len(grounds) > 1 else ""
+    return {name: mean_value(means[worst, name], FIDELITY[name][1], note) for name in FIDELITY}
 
 
 def reconstructed(family: Family, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -83,7 +99,8 @@ def denoising_values(family: Family, pixels: NDArray[np.uint8]) -> dict[str, Val
     for at, images in zip(range(0, len(pixels), PART), _parts(pixels), strict=True):
         draws = ImageNoise(seeds[at : at + PART], family.device, "denoising")
         levels, noise = family.process.draw(draws.rand()), draws.randn(*family.shape)
-        errors.append(family.squared_error(images.to(family.device), noise, levels, None).cpu())
+        clean = family.inward(images.to(family.device))
+        errors.append(family.squared_error(clean, noise, levels, None).cpu())
     unit = f"per pixel of {family.config.prediction}"
     return {"denoising_error": mean_value(torch.cat(errors), unit, "one level an image")}
 

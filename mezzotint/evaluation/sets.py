@@ -69,6 +69,39 @@ UNITS = {name: each.unit for name, each in COMPARISONS.items()} | SHARES
 ALL = (*UNITS, *(name for name, _, _ in COPYING))
 
 
+Measure = Callable[[Subject], Evaluation]
+
+
+def worse_of_grounds(measure: Measure, name: str) -> Measure:
+    """A measure of RGBA on white and on black, whichever shows the model worse.
+
+    Args:
+        measure: of a subject.
+        name: of the distance that decides; the larger is the worse.
+    """
+
+    def measured(subject: Subject) -> Evaluation:
+        found = {view.ground: measure(view) for view in subject.views()}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        grounds = " and ".join(found)
+        worst = max(found, key=lambda ground: _far(found[ground], name))
+        said = f"on {worst}, the worse of {grounds}"
+        values = {
+            name: replace(one, note="; ".join(filter(None, [one.note, said])))
+            if one.features
+            else one
+            for name, one in found[worst].items()
+        }
+        return Evaluation(values, found[worst].left_out)
+
+    return measured
+
+
+def _far(found: Evaluation, name: str) -> float:
+    return found[name].value if name in found else -1.0
+
+
 def sample_values(subject: Subject) -> Evaluation:
     """Everything that compares samples with as many held-out images.
 

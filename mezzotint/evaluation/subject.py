@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mezzotint.alpha import GROUNDS
 from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
 from mezzotint.evaluation.likeness import reconstructed
@@ -57,6 +58,8 @@ class Subject:
         features: name of the extractor.
         show: where progress goes.
         sampling: options of the family's ``sample``.
+        ground: what an extractor that knows no transparency sees RGBA on.
+        whole: the subject this one is a view of, which holds what does not depend on the ground.
     """
 
     family: Family
@@ -68,6 +71,14 @@ class Subject:
     features: str
     show: Progress
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    ground: str = "white"
+    whole: "Subject | None" = None
+
+    def views(self) -> "list[Subject]":
+        """The subject on white and on black, where the extractor's look at it depends on that."""
+        if self.extractor.laid is None:
+            return [self]
+        return [replace(self, ground=ground, whole=self) for ground in GROUNDS]
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -87,6 +98,8 @@ class Subject:
     @cached_property
     def extractor(self) -> Extractor:
         """The extractor, opened or trained when it is first asked for."""
+        if self.whole is not None and self.whole.extractor.laid is not None:
+            return self.whole.extractor.laid(self.ground)
         return open_extractor(self.features, self.held_out, self.show)
 
     @cached_property
@@ -97,11 +110,13 @@ class Subject:
     @cached_property
     def rebuilt(self) -> Features:
         """Features of the reconstructions of the held-out images."""
-        return self.look(self.rebuilt_pixels, "of reconstructions")
+        return self.look(self.reconstructions, "of reconstructions")
 
     @cached_property
-    def rebuilt_pixels(self) -> Pixels:
-        """Reconstructions uint8 (n, H, W, C) of the held-out images."""
+    def reconstructions(self) -> Pixels:
+        """Reconstructions of the held-out images, in their form."""
+        if self.whole is not None:
+            return self.whole.reconstructions
         return reconstructed(self.family, self.pixels)
 
     @cached_property
@@ -112,7 +127,7 @@ class Subject:
     @cached_property
     def rebuilt_looks(self) -> dict[str, Looks]:
         """Fine detail of their reconstructions."""
-        return look(self.rebuilt_pixels[:EYED])
+        return look(self.reconstructions[:EYED])
 
     @cached_property
     def made_looks(self) -> dict[str, Looks]:
@@ -149,6 +164,8 @@ class Subject:
     @cached_property
     def made(self) -> Made:
         """The samples of a family that makes some."""
+        if self.whole is not None:
+            return self.whole.made
         parts, started, count = [], time.perf_counter(), self.wanted
         for at in range(0, count, BATCH):
             seeds = image_seeds(SEED + at, min(BATCH, count - at))

@@ -117,12 +117,12 @@ class Autoencoder(Family):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
-        return chunked(self.encoder, to_unit(images.to(self.device)))
+        return chunked(self.encoder, to_unit(self.inward(images.to(self.device))))
 
     @torch.inference_mode()
     def stages(self, images: Tensor) -> list[Tensor]:
         """The encoder's maps of images in [-1, 1]; see :func:`families.coding.encoder_stages`."""
-        return encoder_stages(self.encoder, to_unit(images.to(self.device)))
+        return encoder_stages(self.encoder, to_unit(self.inward(images.to(self.device))))
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents as vectors (N, d)."""
@@ -132,7 +132,7 @@ class Autoencoder(Family):
     def decode(self, latent: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents, flat or in their own shape."""
         shaped = latent.to(self.device).view(-1, *latent_shape(self.config))
-        return from_unit(chunked(self.decoder, shaped))
+        return self.outward(from_unit(chunked(self.decoder, shaped)))
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """The network's version of images in [-1, 1], same shape and range."""
@@ -142,4 +142,5 @@ class Autoencoder(Family):
         """Images in [-1, 1] damaged as in training; Gaussian noise for a plain autoencoder."""
         names = self.config.corruption or ("gaussian",)
         amount = self.config.noise if strength is None else strength
-        return from_unit(corrupt(to_unit(images), names, amount, draws))
+        damaged = corrupt(to_unit(self.inward(images)), names, amount, draws)
+        return self.outward(from_unit(damaged))

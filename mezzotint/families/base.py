@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from mezzotint.alpha import RGBA, premultiply, unpremultiply
 from mezzotint.config import at_least, from_dict, to_dict
 from mezzotint.errors import ConfigError, UsageError
 from mezzotint.seeds import BatchNoise, Draws, ImageNoise
@@ -36,7 +37,7 @@ class Batch:
     """What a loss sees of a training step.
 
     Attributes:
-        images: (N, C, H, W) in [-1, 1].
+        images: (N, C, H, W) in [-1, 1], as the family thinks of them: :meth:`Family.inward`.
         noise: random numbers of these images at this step.
         labels: (N,) int64, -1 where there is none, or None.
         captions: one text or None an image, or None.
@@ -141,6 +142,23 @@ class Family(nn.Module):
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of the images."""
         return (self.config.channels, *self.config.size)
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether it thinks of colour times alpha; straight colour stays outside then."""
+        asked = getattr(self.config, "alpha", "straight") == "premultiplied"
+        return asked and self.config.channels == RGBA
+
+    def inward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of straight colour as the family thinks of them."""
+        fits = (
+            self.premultiplied and images.shape[1] == RGBA
+        )  # others are refused where they arrive
+        return premultiply(images) if fits else images
+
+    def outward(self, images: Tensor) -> Tensor:
+        """What the family thinks of as images (N, C, H, W) in [-1, 1] of straight colour."""
+        return unpremultiply(images) if self.premultiplied else images
 
     @property
     def preview(self) -> dict[str, Any]:

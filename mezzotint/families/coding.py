@@ -24,6 +24,9 @@ class CoderConfig:
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(1, "image channels: grey, RGB or RGBA")
+    alpha: Literal["straight", "premultiplied"] = option(
+        "straight", "RGBA inside the model: colour as it is, or times alpha (new runs)"
+    )
     latent: int = option(32, "numbers in a flat latent, channels of a spatial one", 1, 65536)
     spatial: bool = option(False, "keep the latent a grid instead of a vector")
     network: Literal["conv", "mlp"] = option("conv", "kind of encoder and decoder")

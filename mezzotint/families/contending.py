@@ -66,6 +66,9 @@ class GANConfig:
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(1, "image channels: grey, RGB or RGBA")
+    alpha: Literal["straight", "premultiplied"] = option(
+        "straight", "RGBA inside the model: colour as it is, or times alpha (new runs)"
+    )
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
     groups: int = option(0, "groups of alike images to tell apart (2006.10728); 0: none", 0, 4096)
     latent: int = option(64, "numbers in z", low=1, high=65536)
@@ -220,6 +223,7 @@ class Judge(nn.Module):
         super().__init__()
         self.network, self.names = network, tuple(names)
         self.target, self.images = target, images
+        self.premultiplied = False
         for name, value in (("chance", 0.0 if target else 1.0), ("signs", 0.0), ("seen", 0.0),
                             ("accuracy", (BEHIND + AHEAD) / 2)):  # fmt: skip
             self.register_buffer(name, torch.tensor(value))
@@ -232,7 +236,7 @@ class Judge(nn.Module):
     def forward(self, images: Tensor, label: Tensor | None, uniform: Tensor | None) -> Tensor:
         """Outputs (N,) for images as they are, or augmented by numbers (N, :attr:`numbers`)."""
         if uniform is not None and self.names:
-            images = augment(images, self.names, uniform, self.chance)
+            images = augment(images, self.names, uniform, self.chance, self.premultiplied)
         outputs: Tensor = self.network(images, label)
         return outputs.float()
 

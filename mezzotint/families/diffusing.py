@@ -60,6 +60,9 @@ class DiffusionConfig:
 
     size: tuple[int, int] = option((32, 32), "image height and width", low=2, high=1024)
     channels: int = option(1, "channels: 1, 3 or 4 of images, any number of latents", 1, 64)
+    alpha: Literal["straight", "premultiplied"] = option(
+        "straight", "RGBA inside the model: colour as it is, or times alpha (new runs)"
+    )
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
     groups: int = option(0, "groups of alike images to tell apart (2403.00570); 0: none", 0, 4096)
     backbone: Literal["unet", "diffusers"] = option("unet", "our U-Net, or diffusers' UNet2DModel")

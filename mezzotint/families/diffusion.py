@@ -141,8 +141,10 @@ class Diffusion(Family):
         return looking(override(self.config, settings), ImageNoise([seed], self.device), conditions)
 
     def _conditions(self, seeds: list[int], label: Label, *pictures: Any) -> Conditions:
-        told = self.told.asked(seeds, self.labels_of(seeds, label), *pictures[:1])
-        return make_conditions(self.shape, told, len(seeds), *pictures)
+        image, *rest = pictures or (None,)
+        start = None if image is None else self.inward(image)
+        told = self.told.asked(seeds, self.labels_of(seeds, label), start)
+        return make_conditions(self.shape, told, len(seeds), start, *rest)
 
     def trajectory(
         self,
@@ -194,7 +196,8 @@ class Diffusion(Family):
         """
         numbers = require_seeds(seeds)
         conditions = self._conditions(numbers, label, image, mask, strength)
-        return made(self, numbers, conditions, batch, watch, **settings).clamp(-1, 1)
+        images = made(self, numbers, conditions, batch, watch, **settings)
+        return self.outward(images.clamp(-1, 1))
 
     def student(self) -> tuple["Diffusion", dict[str, Any]]:
         """A copy that learns to sample in two steps, and training options for it.
@@ -256,7 +259,12 @@ class Diffusion(Family):
         numbers = require_seeds(seeds)
         conditions = self._conditions(numbers, label, image, mask, strength)
         noisy, clean = filmed(self, numbers, conditions, frames, **settings)
-        return noisy.clamp(-1, 1), clean.clamp(-1, 1)
+        return self._shown(noisy), self._shown(clean)
+
+    def _shown(self, states: Tensor) -> Tensor:
+        """States (n, frames, C, H, W) as images."""
+        images = self.outward(states.flatten(0, 1).clamp(-1, 1))
+        return images.view(states.shape)
 
     @torch.inference_mode()
     def interpolate(
@@ -268,4 +276,5 @@ class Diffusion(Family):
         is that of the first.
         """
         conditions = self._conditions([first] * count, label)
-        return between(self, first, second, conditions, count, **settings).clamp(-1, 1)
+        images = between(self, first, second, conditions, count, **settings)
+        return self.outward(images.clamp(-1, 1))

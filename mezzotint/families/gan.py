@@ -66,6 +66,7 @@ class GAN(Family):
         self.generator = generator or build_generator(own)
         judged = critic or build_critic(own)
         self.critic = Judge(judged, own.augment, own.ada_target, own.ada_images)
+        self.critic.premultiplied = self.premultiplied
         self.told = Told(len(own.classes), own.groups, self.shape)
         self.objective = OBJECTIVES[own.objective]
         self.separate = has_batch_norm(self.critic)
@@ -254,7 +255,7 @@ class GAN(Family):
         told = None if told is None else told.to(self.device)
         pick = (lambda rows: None) if told is None else told.__getitem__
         made = chunked(lambda rows: self.generator(z[rows], pick(rows)).cpu(), torch.arange(len(z)))
-        return made.clamp(-1, 1)
+        return self.outward(made.clamp(-1, 1))
 
     def labels_of(self, seeds: Sequence[int], label: Label = None) -> list[int] | None:
         """The class number each seed's image is asked to be, -1 for none."""

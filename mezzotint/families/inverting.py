@@ -73,7 +73,7 @@ def invert(
         before = at * max(1, steps)
         found = _search(
             family,
-            full.to(family.device),
+            family.inward(full.to(family.device)),
             (seed, steps, min(starts, POOL)),
             lambda done, before=before: watch(before + done, len(groups) * max(1, steps)),  # type: ignore[misc]
         )
@@ -102,7 +102,7 @@ def _search(
         latents, told = latents[rows], None if told is None else told[rows]
         with torch.no_grad():
             made = family.generator(latents, told).clamp(-1, 1)
-    return Inverted(made, latents, _errors(made, images), told)
+    return Inverted(family.outward(made), latents, _errors(made, images), told)
 
 
 def _errors(made: Tensor, wanted: Tensor) -> Tensor:

@@ -49,6 +49,9 @@ class KLVAEConfig:
     network: Literal["kl", "dc"] = option(
         "kl", "diffusers' AutoencoderKL, or its AutoencoderDC begun as patch PCA"
     )
+    alpha: Literal["straight", "premultiplied"] = option(
+        "straight", "RGBA inside the model: colour as it is, or times alpha (new runs)"
+    )
     latent: int = option(4, "channels of the latent grid", low=1, high=64)
     width: int = option(32, "channels of the finest level, where widths is empty", 4, 512)
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 4, 2048)

@@ -213,7 +213,8 @@ class KLVAE(Family):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Posterior means (N, latent, h, w) of images in [-1, 1], not scaled."""
-        return chunked(lambda part: self.posterior(part)[0], images.to(self.device))
+        seen = self.inward(images.to(self.device))
+        return chunked(lambda part: self.posterior(part)[0], seen)
 
     def embed(self, images: Tensor) -> Tensor:
         """mu as vectors (N, d)."""
@@ -223,7 +224,7 @@ class KLVAE(Family):
     def decode(self, latent: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] of latents, flat or in their own shape."""
         shaped = latent.to(self.device).view(-1, *self.latent_shape)
-        return chunked(self.coder.decode, shaped).clamp(-1, 1)
+        return self.outward(chunked(self.coder.decode, shaped).clamp(-1, 1))
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Decoded posterior means of images in [-1, 1], same shape and range."""

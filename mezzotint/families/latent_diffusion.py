@@ -84,7 +84,7 @@ class LatentDiffusion(Family):
         latents = (batch.known or {}).get("latents")
         if latents is None:
             latents = self.space.latents(batch.images)
-        kinds = self.told.of(batch.images, batch.labels)
+        kinds = self.told.of(self.coder.inward(batch.images), batch.labels)
         return self.prior.loss(Batch(latents, batch.noise, kinds, progress=batch.progress))
 
     @classmethod
@@ -113,7 +113,8 @@ class LatentDiffusion(Family):
         """Give latents spread 1 a channel; find groups in images (N, C, H, W) in [-1, 1]."""
         self.space.standardise(images)
         if self.told.groups is not None:
-            self.told.groups.fit(images, labels if self.config.classes else None)
+            seen = self.coder.inward(images)  # colours that nobody sees tell nothing
+            self.told.groups.fit(seen, labels if self.config.classes else None)
         self.standard.fill_(1.0)
 
     def known_of_images(self, images: Tensor) -> dict[str, Tensor]:
@@ -181,7 +182,8 @@ class LatentDiffusion(Family):
         """What is asked, in latent space; the group of a picture is found among pixels."""
         start = None if image is None else self.space.start(image)
         grid = None if mask is None else self.space.cells(mask)
-        told = self.told.asked(seeds, self.labels_of(seeds, label), image)
+        shown = None if image is None else self.coder.inward(image)
+        told = self.told.asked(seeds, self.labels_of(seeds, label), shown)
         return make_conditions(self.prior.shape, told, len(seeds), start, grid, strength)
 
     @torch.inference_mode()

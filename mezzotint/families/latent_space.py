@@ -43,7 +43,9 @@ class LatentSpace:
     def latents(self, images: Tensor) -> Tensor:
         """Scaled posterior means (N, latent, h, w) of images in [-1, 1], float32."""
         with torch.autocast(images.device.type, enabled=False):  # halves overflow in its sums
-            means = chunked(lambda part: self.coder.posterior(part.float())[0], images)
+            means = chunked(
+                lambda part: self.coder.posterior(part.float())[0], self.coder.inward(images)
+            )
         return means * self.coder.scaling_factor
 
     def pictures(self, latents: Tensor) -> Tensor:

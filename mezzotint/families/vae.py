@@ -156,7 +156,7 @@ class VAE(Family):
             ``elbo`` and ``iw_bound`` (both are log-probabilities: higher is better), and
             (N, latent) ``kl_per_latent``.
         """
-        clean = to_unit(images.to(self.device))
+        clean = to_unit(self.inward(images.to(self.device)))
         target = self._target(clean, draws)
         mean, log_variance = (part.flatten(1) for part in self.posterior(clean))
         log_weights, log_probs = self._log_weights(target, mean, log_variance, draws, samples)
@@ -192,12 +192,13 @@ class VAE(Family):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Posterior means of images in [-1, 1]: (N, latent) or (N, latent, h, w)."""
-        return chunked(lambda part: self.posterior(part)[0], to_unit(images.to(self.device)))
+        clean = to_unit(self.inward(images.to(self.device)))
+        return chunked(lambda part: self.posterior(part)[0], clean)
 
     @torch.inference_mode()
     def stages(self, images: Tensor) -> list[Tensor]:
         """The encoder's maps of images in [-1, 1]; see :func:`families.coding.encoder_stages`."""
-        return encoder_stages(self.encoder, to_unit(images.to(self.device)))
+        return encoder_stages(self.encoder, to_unit(self.inward(images.to(self.device))))
 
     def embed(self, images: Tensor) -> Tensor:
         """mu as vectors (N, d): the same at every call."""
@@ -207,9 +208,8 @@ class VAE(Family):
     def decode(self, latent: Tensor) -> Tensor:
         """Expected images (N, C, H, W) in [-1, 1] of latents, flat or in their own shape."""
         shaped = latent.to(self.device).view(-1, *latent_shape(self.config))
-        return from_unit(
-            chunked(lambda part: self.likelihood.to_pixels(self.decoder(part)), shaped)
-        )
+        found = chunked(lambda part: self.likelihood.to_pixels(self.decoder(part)), shaped)
+        return self.outward(from_unit(found))
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Decoded posterior means of images in [-1, 1], same shape and range."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.alpha import RGBA
 from mezzotint.progress import Progress
 
 PART = 64
@@ -29,6 +30,8 @@ class Extractor:
         look: uint8 (N, H, W, C) -> features (N, d).
         classify: uint8 (N, H, W, C) -> class numbers (N,); None where it knows no classes.
         published: the Frechet distance on it is the published FID.
+        laid: where it sees RGBA laid on white: the same on another ground, a key of
+            :data:`mezzotint.alpha.GROUNDS`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Extractor:
     look: Callable[[Pixels], Tensor]
     classify: Callable[[Pixels], Tensor] | None = None
     published: bool = False
+    laid: "Callable[[str], Extractor] | None" = None
 
     @property
     def title(self) -> str:
@@ -81,13 +85,18 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 
 def levels(pixels: Pixels) -> Tensor:
-    """uint8 (N, H, W, C) as float (N, C, H, W), 0 to 255."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 1))).float()
+    """uint8 (N, H, W, C) as float (N, C, H, W), 0 to 255; colour of RGBA times alpha.
+
+    So no look at pictures depends on a colour that cannot be seen.
+    """
+    found = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 1))).float()
+    if found.shape[1] == RGBA:
+        found[:, :3] *= found[:, 3:] / 255
+    return found
 
 
-def rgb(images: Tensor) -> Tensor:
-    """(N, 1, 3 or 4, H, W) as three channels, 0 to 255: grey three times, alpha over white."""
-    if images.shape[1] == 4:
-        alpha = images[:, 3:] / 255
-        return images[:, :3] * alpha + 255 * (1 - alpha)
+def rgb(images: Tensor, level: float = 255) -> Tensor:
+    """:func:`levels` (N, 1, 3 or 4, H, W) as three channels: grey thrice, RGBA laid on a grey."""
+    if images.shape[1] == RGBA:
+        return images[:, :3] + level * (1 - images[:, 3:] / 255)
     return images.expand(-1, 3, -1, -1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.alpha import RGBA
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images
 from mezzotint.features.extractor import Extractor, Pixels, levels, resized
@@ -90,6 +91,7 @@ def _task(images: Images) -> _Task:
 def _key(task: _Task) -> str:
     """A digest of everything the network depends on."""
     digest = hashlib.sha256(f"{VERSION} {task.pixels.shape} {task.classes} {task.side}".encode())
+    digest.update(b"weighed" if task.pixels.shape[3] == RGBA else b"")
     digest.update(task.pixels.tobytes())
     digest.update(b"" if task.labels is None else task.labels.tobytes())
     return digest.hexdigest()[:32]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mezzotint.alpha import RGBA
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images
 from mezzotint.features.extractor import PART, Pixels, levels, resized
@@ -112,6 +113,7 @@ def _pairs(images: Images) -> Pairs | None:
 def _key(pairs: Pairs) -> str:
     """A digest of everything the network depends on."""
     digest = hashlib.sha256(f"{VERSION} {pairs.pixels.shape} {pairs.side}".encode())
+    digest.update(b"weighed" if pairs.pixels.shape[3] == RGBA else b"")
     digest.update(pairs.pixels.tobytes())
     digest.update("\0".join(pairs.captions).encode())
     return digest.hexdigest()[:32]

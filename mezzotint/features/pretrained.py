@@ -1,5 +1,6 @@
 """Extractors with weights that others trained; none is fetched, and files run no code."""
 
+import functools
 import importlib.util
 import pickle
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mezzotint.alpha import GROUNDS, RGBA, weighed
 from mezzotint.data.dataset import Images
 from mezzotint.errors import DataError, MissingExtraError
 from mezzotint.features.extractor import Extractor, Pixels, levels, resized, rgb
@@ -20,6 +22,7 @@ LITE_FILE = "models/efficientnet-lite0-57934424.pth"
 LITE_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SMALL, LARGE, LARGEST = 64, 128, 224
 STAGES = slice(1, 3)
+MIDDLE = 128.0  # grey level that a loss sees RGBA on: neither white nor black things vanish there
 
 
 def open_lite(images: Images) -> Extractor:
@@ -29,14 +32,19 @@ def open_lite(images: Images) -> Extractor:
         MissingExtraError: the package is not installed.
         DataError: its weights are not the published ones.
     """
-    network = load_lite()
-    side = SMALL if max(images.size) <= SMALL else LARGE
+    return _lite(load_lite(), SMALL if max(images.size) <= SMALL else LARGE, images.channels)
 
+
+def _lite(network: EfficientNetLite0, side: int, channels: int, ground: str = "white") -> Extractor:
     def look(pixels: Pixels) -> Tensor:
-        shown = (resized(rgb(levels(pixels)), side) - 127) / 128
+        shown = (resized(rgb(levels(pixels), GROUNDS[ground]), side) - 127) / 128
         return network.features(shown.contiguous(memory_format=torch.channels_last))
 
-    return Extractor("effnet-lite0", LITE_DIGEST, f"antialiased bicubic to {side}x{side}", look)
+    rule = f"antialiased bicubic to {side}x{side}"
+    if channels != RGBA:
+        return Extractor("effnet-lite0", LITE_DIGEST, rule, look)
+    laid = functools.partial(_lite, network, side, channels)
+    return Extractor("effnet-lite0", LITE_DIGEST, f"{rule}, on {ground}", look, laid=laid)
 
 
 class LiteStages(nn.Module):
@@ -47,15 +55,17 @@ class LiteStages(nn.Module):
     Args:
         network: with its weights.
         side: pixels a side that images are enlarged to.
+        premultiplied: colour of RGBA is times alpha already.
     """
 
-    def __init__(self, network: EfficientNetLite0, side: int) -> None:
+    def __init__(self, network: EfficientNetLite0, side: int, premultiplied: bool = False) -> None:
         super().__init__()
-        self.network, self.side = network, side
+        self.network, self.side, self.premultiplied = network, side, premultiplied
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The maps at a quarter and an eighth of the network's input."""
-        shown = (resized(rgb((images + 1) * 127.5), self.side) - 127) / 128
+        images = images if self.premultiplied else weighed(images)
+        shown = (resized(rgb((images + 1) * 127.5, MIDDLE), self.side) - 127) / 128
         return self.network.stages(shown.contiguous(memory_format=torch.channels_last))[STAGES]
 
 
@@ -73,13 +83,17 @@ def open_lite_stages(size: Sequence[int]) -> LiteStages:
     return LiteStages(network, side)
 
 
-def open_eyes(size: Sequence[int]) -> LiteStages:
+def open_eyes(size: Sequence[int], premultiplied: bool = False) -> LiteStages:
     """As :func:`open_lite_stages`, for a loss: small images are enlarged to 64 pixels only.
+
+    Args:
+        size: as there.
+        premultiplied: colour of RGBA comes times alpha.
 
     Raises:
         MissingExtraError, DataError: as :func:`open_lite`.
     """
-    return LiteStages(load_lite(), SMALL if max(size) <= SMALL else LARGE)
+    return LiteStages(load_lite(), SMALL if max(size) <= SMALL else LARGE, premultiplied)
 
 
 def load_lite() -> EfficientNetLite0:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from mezzotint.alpha import RGBA
 from mezzotint.data.cache import cache_home
 from mezzotint.data.dataset import Images
 from mezzotint.errors import MezzotintError, UsageError, nearest
@@ -36,6 +37,7 @@ def open_pixels(images: Images) -> Extractor:
     """The values themselves, at 16 pixels a side at the most, in [0, 1]."""
     side = min(PIXELS_SIDE, *images.size)
     rule = f"antialiased bicubic to {side}x{side}"
+    rule += " of colour times alpha" if images.channels == RGBA else ""
 
     def look(pixels: Pixels) -> Tensor:
         return resized(levels(pixels) / 255, side).flatten(1)
@@ -65,6 +67,7 @@ def open_extractor(name: str, images: Images, show: Progress) -> Extractor:
 
     Args:
         images: any part of the set that is measured; ``data`` learns from its training side.
+        show: where progress goes.
 
     Raises:
         UsageError: there is no such extractor.

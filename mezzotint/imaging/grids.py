@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mezzotint.alpha import on_checkerboard
+
 _SHORT, _LONG = 480, 1600  # pixels: what a sheet's shorter side should reach, its longer not pass
 _MARGIN = 8  # pixels around a caption
 _TEXT, _NARROW = 15, 480  # pixels of a heading's letters, and its least width
@@ -19,7 +21,7 @@ def grid(
     scale: int | None = None,
     background: int = 255,
 ) -> np.ndarray:
-    """Pictures side by side, row after row, in reading order.
+    """Pictures side by side, row after row, in reading order; RGBA lies on checkerboards of greys.
 
     Args:
         pixels: uint8 NHWC, N at least 1.
@@ -30,9 +32,10 @@ def grid(
         background: grey level of gaps and empty cells.
 
     Returns:
-        uint8 HWC with the channels of ``pixels``.
+        uint8 HWC with 1 channel or 3.
     """
     _check(pixels)
+    pixels = on_checkerboard(pixels)
     count, height, width, channels = pixels.shape
     columns = _columns(count, height, width) if columns is None else max(1, min(columns, count))
     rows = -(-count // columns)
@@ -144,8 +147,9 @@ def _alike(series: Sequence[np.ndarray]) -> list[np.ndarray]:
         _check(one)
     if len({one.shape[:3] for one in series}) != 1:
         raise ValueError(f"series of different shapes: {[one.shape for one in series]}")
-    most = max(one.shape[3] for one in series)
-    return [_with_channels(one, most) for one in series]
+    shown = [on_checkerboard(one) for one in series]
+    most = max(one.shape[3] for one in shown)
+    return [_with_channels(one, most) for one in shown]
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

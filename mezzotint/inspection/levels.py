@@ -57,7 +57,7 @@ def draw_losses(family: Family, images: Images, folder: Path, show: Progress) ->
     if not isinstance(family, Denoises):
         raise TypeError(f"{family.kind} does not denoise")
     count = min(LOOKED_AT, len(images))
-    pixels = to_float(images.gather(range(count))).to(family.device)
+    pixels = family.inward(to_float(images.gather(range(count))).to(family.device))
     labels = images.labels_of(range(count)) if family.config.classes else None
     marks = None if labels is None else torch.from_numpy(labels).to(family.device)
     told = family.told.of(pixels, marks)

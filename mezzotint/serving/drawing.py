@@ -230,7 +230,7 @@ class Drawing:
 def pictured(request: Request, state: Tensor) -> Tensor:
     """A state of a walk as images: of a model that walks among latents, what they stand for."""
     family = request.model.family
-    return family.pictures(state) if isinstance(family, Pictures) else state
+    return family.pictures(state) if isinstance(family, Pictures) else family.outward(state)
 
 
 def looking(request: Request, index: int) -> Any:

@@ -60,9 +60,12 @@ def known_rows(
 
     def look(rows: range) -> Mapping[str, Tensor]:
         images = to_float(train.gather(rows)).to(family.device)
-        found = {name: _small(part) for name, part in family.known_of_images(images).items()}
+        found = {
+            name: _small(part)
+            for name, part in family.known_of_images(family.inward(images)).items()
+        }
         if recipe.flip:
-            other = family.known_of_images(images.flip(-1))
+            other = family.known_of_images(family.inward(images.flip(-1)))
             found |= {MIRRORED + name: _small(part) for name, part in other.items()}
         return found
 

@@ -1,6 +1,6 @@
 """From packed pixels to batches on the device: one gather, one conversion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,16 @@ class Feed:
     Args:
         images: the set; its pixels stay where they are, usually in a memory map.
         batch: images a batch.
+        inward: what a family thinks of images as.
     """
 
-    def __init__(self, images: Images, batch: int) -> None:
-        self.images, self.size = images, batch
+    def __init__(
+        self,
+        images: Images,
+        batch: int,
+        inward: Callable[[Tensor], Tensor] = lambda images: images,
+    ) -> None:
+        self.images, self.size, self._inward = images, batch, inward
         self._device = torch.device("cpu")
         self._resident: Tensor | None = None
         self._known: dict[str, Any] = {}
@@ -134,11 +140,11 @@ class Feed:
         return rows_at(len(self.images), seed, seen, self.size)
 
     def pixels(self, rows: Rows) -> Tensor:
-        """Float images (n, C, H, W) in [-1, 1] on the device."""
+        """Float images (n, C, H, W) in [-1, 1] on the device, as the family thinks of them."""
         if self._resident is not None:
             index = torch.as_tensor(np.array(rows), device=self._device)
-            return normalise(self._resident[index])
-        return normalise(torch.from_numpy(self.images.gather(rows)).to(self._device))
+            return self._inward(normalise(self._resident[index]))
+        return self._inward(normalise(torch.from_numpy(self.images.gather(rows)).to(self._device)))
 
     def batch(
         self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0, crop: int = 0

@@ -25,7 +25,7 @@ def prepare(family: Family, train: Images) -> None:
     most = min(LOOKED_AT, MOST_NUMBERS // math.prod(train.pixels.shape[1:]))
     rows = np.linspace(0, len(train) - 1, max(1, min(most, len(train)))).astype(int)
     labels = train.labels_of(rows)
-    images = to_float(train.gather(rows))
+    images = family.inward(to_float(train.gather(rows)))
     family.prepare(images, None if labels is None else torch.from_numpy(labels))
 
 

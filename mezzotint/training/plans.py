@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mezzotint.alpha import RGBA, over
 from mezzotint.config import field_names, from_dict, override, parse_size, split_options, to_dict
 from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
@@ -45,6 +46,7 @@ class Plan:
         recipe: how it is trained.
         instance: a model the user built, to be trained as it is.
         said: what was chosen because of the data, a line each.
+        preset: the name of the preset the options started from.
     """
 
     kind: type[Family]
@@ -52,6 +54,7 @@ class Plan:
     recipe: Recipe
     instance: Family | None = None
     said: tuple[str, ...] = ()
+    preset: str = "default"
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -101,6 +104,15 @@ class Plan:
             return self
         return SIZED[self.kind.kind](self, data)
 
+    def lasting(self, seconds: float) -> "Plan":
+        """The same plan for another length."""
+        return replace(self, recipe=override(self.recipe, {"budget": seconds, "images": None}))
+
+    def without_groups(self) -> "Plan":
+        """The same plan for a model that needs no look at the images first."""
+        fields = field_names(self.kind.config_class)
+        return replace(self, model={**self.model, **({"groups": 0} if "groups" in fields else {})})
+
     def shorter(self, share: float) -> "Plan":
         """The same plan for a share of its length."""
         return replace(self, recipe=shortened(self.recipe, share))
@@ -144,7 +156,7 @@ def with_eyes(model: Family) -> Family:
         MissingExtraError, DataError: the network's weights are not here, or others.
     """
     if isinstance(model, Perceives) and model.wants_eyes:
-        model.look_with(open_eyes(model.shape[1:]))
+        model.look_with(open_eyes(model.shape[1:], model.premultiplied))
     return model
 
 
@@ -155,11 +167,24 @@ def shortened(recipe: Recipe, share: float) -> Recipe:
     return override(recipe, {"images": max(1, round((recipe.images or 0) * share))})
 
 
-def pixel_std(data: Images) -> float:
-    """Standard deviation of the pixels in [-1, 1], over at most 2,000 training images."""
+def alpha_form(data: Images) -> str:
+    """How a new model thinks of RGBA."""
+    return "premultiplied" if data.channels == RGBA else "straight"
+
+
+def pixel_std(data: Images, alpha: str = "straight") -> float:
+    """Standard deviation of the pixels in [-1, 1], over at most 2,000 training images.
+
+    Args:
+        data: the images.
+        alpha: of RGBA, whether colour counts as it is or times alpha.
+    """
     train = data.train
     rows = np.linspace(0, len(train) - 1, min(MOST_MEASURED, len(train))).astype(int)
-    spread = float(train.gather(rows).std(dtype=np.float64)) / 127.5
+    pixels = train.gather(rows)
+    if alpha == "premultiplied" and data.channels == RGBA:
+        pixels = np.concatenate([over(pixels, 0), pixels[..., 3:]], axis=-1)
+    spread = float(pixels.std(dtype=np.float64)) / 127.5
     return round(max(spread, LEAST_STD), 4)
 
 
@@ -200,7 +225,8 @@ MEASURED: dict[str, Callable[[Images, Mapping[str, Any]], Any]] = {
     "size": lambda data, given: data.size,
     "channels": lambda data, given: data.channels,
     "classes": lambda data, given: data.classes,
-    "data_std": lambda data, given: pixel_std(data),
+    "alpha": lambda data, given: alpha_form(data),
+    "data_std": lambda data, given: pixel_std(data, given.get("alpha") or alpha_form(data)),
     "merges": _merges,
     "length": _length,
     "prompts": lambda data, given: some_captions(data),
@@ -242,7 +268,7 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
-    return Plan(kind, parts["model"], recipe, instance)
+    return Plan(kind, parts["model"], recipe, instance, preset=preset or "default")
 
 
 def _latent_wishes(options: Mapping[str, Any]) -> set[str]:
@@ -317,7 +343,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
     pairs = [("family", old.get("family"), new["family"])]
     fingerprints = [header.get("data", {}).get("fingerprint") for header in (old, new)]
     pairs.append(("data", fingerprints[0], fingerprints[1]))
-    for part in ("model", "recipe"):
-        before = old.get(part, {})
+    kinds = {"model": family_class(new["family"]).config_class, "recipe": Recipe}
+    for part, kind in kinds.items():
+        before = {**to_dict(kind()), **old.get(part, {})}  # an older version had fewer options
         pairs += [(k, before.get(k), v) for k, v in new[part].items() if k not in _FREE]
     return [(n, json.dumps(a), json.dumps(b)) for n, a, b in pairs if a != b]

@@ -151,7 +151,8 @@ def validation_losses(family: Family, held_out: Images) -> dict[str, float]:
     labels = held_out.labels_of(range(count))
     marks = None if labels is None else torch.from_numpy(labels).to(family.device)
     noise = fixed_noise("validation", count, family.device)
-    losses = family.validation_loss(Batch(images, noise, marks, held_out.captions_of(range(count))))
+    captions = held_out.captions_of(range(count))
+    losses = family.validation_loss(Batch(family.inward(images), noise, marks, captions))
     return {f"validation_{name}": float(value) for name, value in losses.items()}
 
 

@@ -21,7 +21,7 @@ from mezzotint.runs.folder import RunFolder
 from mezzotint.training.caching import known_rows
 from mezzotint.training.cards import model_card, with_best
 from mezzotint.training.curves import draw_curves
-from mezzotint.training.devices import together, told_by_leader
+from mezzotint.training.devices import slow_precision, together, told_by_leader
 from mezzotint.training.evaluations import Evaluations
 from mezzotint.training.feeding import Feed
 from mezzotint.training.few_images import copying
@@ -74,10 +74,12 @@ class Session:
         if self.folder.newest_checkpoint() is None:
             prepare(self.family, self.data.train)
         stop = StopRequest()
-        feed = Feed(self.data.train, self.recipe.batch)
+        feed = Feed(self.data.train, self.recipe.batch, self.family.inward)
         self.trainer = Trainer(self.family, feed, self.recipe, lambda: bool(stop))
         self.leads = self.trainer.accelerator.is_main_process
         self.show = self.show if self.leads else Silent()
+        if warning := slow_precision(self.recipe.precision):
+            self.show.say(warning)
         with together(), self.folder.hold() if self.leads else nullcontext(), stop.listening():
             self._start()
             with self.trainer.accelerator.main_process_first():
