@@ -15,7 +15,7 @@ from mezzotint.config import field_names, from_dict, override, parse_size, split
 from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
-from mezzotint.families.base import Family
+from mezzotint.families.base import Family, Form
 from mezzotint.families.capabilities import Perceives
 from mezzotint.families.groups import groups_for
 from mezzotint.families.reading import fitting_length, weights_hash
@@ -42,12 +42,14 @@ class Plan:
         model: options of the model; those the data decides may be missing.
         recipe: how it is trained.
         instance: a model the user built, to be trained as it is.
+        given: options somebody chose; None: the preset stands as it is, whatever the images.
     """
 
     kind: type[Family]
     model: Mapping[str, Any]
     recipe: Recipe
     instance: Family | None = None
+    given: Mapping[str, Any] | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -64,11 +66,23 @@ class Plan:
         return int(self.model["channels"]) if "channels" in self.model else None
 
     def recipe_for(self, data: Images) -> Recipe:
-        """The recipe with what the number of images decides."""
-        if self.recipe.jitter is not None:
-            return self.recipe
+        """The recipe with what the form and the number of the images decide."""
+        found = self._suited(data, Recipe)
+        if "batch" in found:  # a short run has chosen a small one already
+            found["batch"] = min(found["batch"], self.recipe.batch)
+        recipe = override(self.recipe, found)
+        if recipe.jitter is not None:
+            return recipe
         jitter = default_jitter(len(data.train)) if self.kind.copies else 0.0
-        return override(self.recipe, {"jitter": jitter})
+        return override(recipe, {"jitter": jitter})
+
+    def _suited(self, data: Images, kind: Any) -> dict[str, Any]:
+        """Options of ``kind`` that the family has for such images and nobody chose."""
+        if self.given is None:
+            return {}
+        form = Form(data.size, data.channels, len(data.train))
+        found, fields = self.kind.suited(form, self.given), field_names(kind)
+        return {k: v for k, v in found.items() if k in fields and k not in self.given}
 
     def build(self, data: Images) -> Family:
         """The model for this data, with weights that depend on the seed alone."""
@@ -80,7 +94,8 @@ class Plan:
         fields = field_names(self.kind.config_class)
         known = {name: look for name, look in MEASURED.items() if name in fields}
         measured = {name: look(data, self.model) for name, look in known.items()}
-        config: Any = from_dict(self.kind.config_class, {**measured, **self.model}, self.kind.kind)
+        options = {**measured, **self.model, **self._suited(data, self.kind.config_class)}
+        config: Any = from_dict(self.kind.config_class, options, self.kind.kind)
         if "groups" in fields and "groups" not in self.model:
             count = groups_for(len(data.train), len(config.classes))
             config = override(config, {"groups": count})
@@ -194,7 +209,8 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
-    return Plan(kind, parts["model"], recipe, instance)
+    given = options if instance is None and preset in (None, "default") else None
+    return Plan(kind, parts["model"], recipe, instance, given)
 
 
 def _batch_for(kind: type[Family], recipe: Recipe, options: Mapping[str, Any]) -> int:
