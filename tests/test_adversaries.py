@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mezzotint.nets.adversaries import Critic, Generator, Grow, Projection, constrain
+from mezzotint.nets.adversaries import Critic, Generator, Projection, constrain
 from mezzotint.nets.dcgan import ClassicCritic, ClassicGenerator
+from mezzotint.nets.layers import Grow
 
 SIZES = [((16, 16), 1), ((28, 28), 1), ((64, 48), 3), ((32, 32), 4), ((100, 37), 1), ((17, 31), 3)]
 GENERATOR = [

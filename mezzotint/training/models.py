@@ -13,14 +13,15 @@ from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
 from mezzotint.storage.files import storing, sync_folder, write_bytes
 
-LOOKED_AT = 10_000
+LOOKED_AT, MOST_NUMBERS = 10_000, 2**27  # images, and numbers of theirs in memory
 
 
 def prepare(family: Family, train: Images) -> None:
     """Let a new model look at training images, every process at the same ones."""
     if not isinstance(family, Prepares) or family.prepared:
         return
-    rows = np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int)
+    most = min(LOOKED_AT, max(1, MOST_NUMBERS // train.pixels[0].size), len(train))
+    rows = np.linspace(0, len(train) - 1, most).astype(int)
     labels = train.labels_of(rows)
     images = to_float(train.gather(rows))
     family.prepare(images, None if labels is None else torch.from_numpy(labels))
