@@ -102,7 +102,7 @@ TABLE = {
         " training.history training.plans"
         " training.watching training.models training.caching",
     ),
-    "looks": Group(4.05, "training.evaluations"),
+    "looks": Group(4.05, "training.evaluations training.detail", open=True),
     "evaluation": Group(4.0, "evaluation evaluation.*", open=True),
     "detection": Group(4.0, "detection detection.*", open=True),
     "inspection": Group(4.1, "inspection inspection.*", open=True),

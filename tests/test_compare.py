@@ -85,7 +85,7 @@ def test_the_file_of_numbers_keeps_its_schema(made: api.Compared) -> None:
     model_kinds: dict[str, Any] = {
         "name": str, "family": str, "path": str, "trained_seconds": NUMBER, "images_seen": int,
         "cautions": list, "values": dict, "over_time": dict, "over_cost": list,
-        "nearest_training_images": list, "good_for": list,
+        "nearest_training_images": list, "good_for": list, "spectra": dict,
     }  # fmt: skip
     for each in told["models"]:
         assert each.keys() == model_kinds.keys()

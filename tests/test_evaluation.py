@@ -15,6 +15,7 @@ import mezzotint as mz
 from mezzotint.errors import UsageError
 from mezzotint.evaluation import Evaluation, Subject, measure
 from mezzotint.evaluation.costs import peak_memory
+from mezzotint.evaluation.detail import NAMES
 from mezzotint.evaluation.remembering import Numbers, remembered
 from mezzotint.evaluation.sets import ALL
 from mezzotint.evaluation.table import tabulated
@@ -149,10 +150,10 @@ def test_few_images_leave_the_sets_out_and_keep_the_rest(
 ) -> None:
     thirty = digits.subset(range(30))
     found = judged(thirty, fresh)
-    assert set(found.left_out) == set(ALL)
+    assert set(found.left_out) == {*ALL, *NAMES}
     assert set(found) == {"images_per_s", "parameters", "peak_memory"}
     assert "needs 50 samples" in found.left_out["frechet"]
-    assert f"left out: {', '.join(ALL)}: needs 50" in tabulated(found)
+    assert f"left out: {', '.join((*ALL, *NAMES))}: needs 50" in tabulated(found)
 
 
 def test_more_samples_than_real_images_are_refused(digits: mz.Images, fresh: np.ndarray) -> None:
@@ -184,7 +185,7 @@ def test_a_model_that_only_rebuilds_says_what_it_cannot(digits: mz.Images) -> No
     torch.manual_seed(0)
     model = mz.Autoencoder(size=16, widths=(8,), latent=3).eval()
     found = mz.evaluate(model, digits, features="pixels")
-    assert set(found.left_out) == set(ALL)
+    assert set(found.left_out) == {*ALL, *NAMES}
     assert "makes no new images (autoencoder)" in found.left_out["frechet"]
     pixels = digits.held_out.gather(range(N))
     points = pixels.reshape(N, -1) / 255
@@ -226,7 +227,7 @@ def test_images_of_one_class_after_the_other_are_drawn_evenly(digits: mz.Images)
 
 def test_json_and_table_hold_every_number(good: Evaluation) -> None:
     told = json.loads(json.dumps(good.as_dict(), allow_nan=False))
-    assert told.keys() == {*good, "left_out"}
+    assert told.keys() == {*good, "left_out", "remarks"}
     assert told["frechet"]["floor"] == good["frechet"].floor
     text = tabulated(good)
     for name in good:

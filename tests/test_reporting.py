@@ -16,11 +16,11 @@ from PIL import Image
 import mezzotint as mz
 from mezzotint.comparison import Comparison
 from mezzotint.comparison.contenders import Contender
-from mezzotint.comparison.trials import Point, Suspect, Trial
+from mezzotint.comparison.trials import AGAIN, MADE, REAL, Point, Suspect, Trial
 from mezzotint.evaluation import Evaluation, Value
-from mezzotint.reporting.charts import HEIGHT, WIDTH, Scale, chart, ticks
+from mezzotint.reporting.charts import HEIGHT, REFERENCE, WIDTH, Scale, chart, strokes, ticks
 from mezzotint.reporting.numbers import short, spell_seconds
-from mezzotint.reporting.page import report_page
+from mezzotint.reporting.page import report_page, spectrum_charts
 from mezzotint.reporting.pictures import picture_uri, sheet_uri, shrunk
 
 HOSTILE = [
@@ -61,6 +61,7 @@ def trial(name: str, model: mz.VAE, makes: bool, rng: np.random.Generator, hosti
         pixels(32) if makes else None,
         pixels(8),
         suspects,
+        {REAL: points, AGAIN: points} | ({MADE: points} if makes else {}),
     )
 
 
@@ -162,7 +163,7 @@ def test_a_page_is_made_for_phones_readers_and_both_lights(page: Page) -> None:
     for query in ("prefers-color-scheme: dark", "@media print"):
         assert query in page.styles
     charts = [each for each in page.all("svg") if each.get("role") == "img"]
-    assert len(charts) == 3
+    assert len(charts) == 6  # two over time, one over cost, a spectrum a model
     assert all(each["aria-label"] for each in charts)
 
 
@@ -271,7 +272,9 @@ def test_ticks_are_few_and_inside(low: float, high: float) -> None:
 
 def test_a_chart_keeps_every_point_inside_and_every_colour() -> None:
     points = [Point(at, value(50 / at, 60)) for at in (3.0, 1.0, 900.0)]
-    drawn = chart({"x": points, "y": [Point(0.0, value(1))], "z": points[:1]}, "xyz", "s", "FD")
+    drawn = chart(
+        {"x": points, "y": [Point(0.0, value(1))], "z": points[:1]}, strokes("xyz"), "s", "FD"
+    )
     assert drawn is not None
     assert [(line.name, line.colour) for line in drawn.lines] == [("x", 0), ("z", 2)]
     for line in drawn.lines:
@@ -280,7 +283,19 @@ def test_a_chart_keeps_every_point_inside_and_every_colour() -> None:
         for dot in line.dots:
             assert drawn.left <= dot.x <= drawn.right <= WIDTH
             assert 0 < drawn.top <= dot.high <= dot.y <= dot.low <= drawn.bottom < HEIGHT
-    assert chart({"x": [], "y": ()}, "xy", "s", "FD") is None
+    assert chart({"x": [], "y": ()}, strokes("xy"), "s", "FD") is None
+
+
+def test_spectra_stand_beside_real_ones_in_the_colour_of_their_model() -> None:
+    drawn = spectrum_charts(comparison())
+    assert [name for name, _ in drawn] == ["a plain", "bb plain", "ae"]
+    for at, (name, picture) in enumerate(drawn):
+        lines = {line.name: (line.colour, line.broken) for line in picture.lines}
+        made = {} if name == "ae" else {MADE: (at, False)}
+        assert lines == {REAL: (REFERENCE, False), AGAIN: (at, True), **made}
+    text = report_page(comparison())
+    assert text.count('<polyline class="broken"') == 3
+    assert f".c{REFERENCE} " in text
 
 
 def test_numbers_as_a_reader_meets_them() -> None:

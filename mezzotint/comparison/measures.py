@@ -31,6 +31,16 @@ MAKING = {
     "density": Measure("density", "how deep samples lie among real images; real ones have 1"),
     "coverage": Measure("coverage", "share of real images with a sample beside them", "higher"),
     "vendi": Measure("Vendi score", "number of really different samples; best near real images'"),
+    "detail_finest": Measure(
+        "finest detail",
+        "energy of the finest octave, as a share of real images'; above 1 is noise, below it blur",
+    ),
+    "detail_kurtosis": Measure(
+        "edges", "kurtosis of fine detail; best near real images', 3 is grain all over"
+    ),
+    "detail_quiet": Measure(
+        "quiet places", "grey levels of grain on the calmest places; best near real images'"
+    ),
     "classes_seen": Measure("classes shown", "share of the classes that samples show"),
     "duplicates": Measure("near doubles", "share of samples with a near double; real images 1%"),
     "memorisation": Measure(
@@ -43,6 +53,12 @@ REBUILDING = {
     "ssim": Measure("SSIM", "how well their structure is kept, up to 1", "higher"),
     "perceptual": Measure(
         "feature error", "how far features move; 1 is the distance between two images", "lower"
+    ),
+    "rebuilt_detail_finest": Measure(
+        "finest detail kept", "energy of the finest octave, as a share of the originals'"
+    ),
+    "rebuilt_detail_quiet": Measure(
+        "quiet places", "grey levels of grain on the calmest places; best near the originals'"
     ),
     "bits_per_dim": Measure("bits per value", "bound on what an unseen image costs", "lower"),
 }

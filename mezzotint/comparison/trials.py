@@ -16,12 +16,14 @@ from mezzotint.evaluation.values import estimated
 from mezzotint.families.capabilities import Reconstructs, Samples
 from mezzotint.features.extractor import Pixels
 from mezzotint.metrics.arrays import pair, squared_distances
+from mezzotint.metrics.detail import SMALLEST, Looks, spectrum
 from mezzotint.metrics.distances import frechet_estimate
 from mezzotint.metrics.diversity import memorisation
 
 SHOWN, REBUILT, SUSPECTS = 32, 8, 8
 CURVE = 250  # samples a point of a curve; curves have many points
 STEPS = (2, 5, 20)  # beside the model's own number
+REAL, MADE, AGAIN = "real images", "new images", "rebuilt images"
 SHARED = "the models share one process, so memory cannot be told apart; see evaluate"
 
 
@@ -63,6 +65,8 @@ class Trial:
         samples: uint8 (n, H, W, C) of the seeds from 0; None for a model that makes no images.
         rebuilt: the first held-out images as the model rebuilds them; None where it does not.
         suspects: the samples nearest to training images, nearest first.
+        spectra: ``REAL``, ``MADE``, ``AGAIN`` -> strength against cycles a pixel: root of the mean
+            energy of a frequency, in grey levels.
     """
 
     contender: Contender
@@ -72,6 +76,7 @@ class Trial:
     samples: Pixels | None = None
     rebuilt: Pixels | None = None
     suspects: tuple[Suspect, ...] = ()
+    spectra: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it, without pictures."""
@@ -86,6 +91,7 @@ class Trial:
             "values": self.found.as_dict(),
             "over_time": {name: _points(points) for name, points in self.time.items()},
             "over_cost": _points(self.cost),
+            "spectra": {name: _points(points) for name, points in self.spectra.items()},
             "nearest_training_images": [
                 {"seed": each.seed, "name": each.name, "distance": each.distance}
                 for each in self.suspects
@@ -113,7 +119,7 @@ def try_out(contender: Contender, subject: Subject) -> Trial:
     """
     found = measure(subject)
     values = {name: value for name, value in found.items() if name != "peak_memory"}
-    found = Evaluation(values, {**found.left_out, "peak_memory": SHARED})
+    found = replace(found, measured=values, left_out={**found.left_out, "peak_memory": SHARED})
     makes = isinstance(subject.family, Samples)
     cost, failed = over_cost(subject) if makes else ((), {})
     return Trial(
@@ -126,6 +132,29 @@ def try_out(contender: Contender, subject: Subject) -> Trial:
         if isinstance(subject.family, Reconstructs)
         else None,
         suspects(subject) if makes else (),
+        spectra(subject),
+    )
+
+
+def spectra(subject: Subject) -> dict[str, tuple[Point, ...]]:
+    """Strength by frequency of real images, new ones and rebuilt ones."""
+    if min(subject.family.shape[1:]) < SMALLEST:
+        return {}
+    found = {REAL: subject.real_looks}
+    if isinstance(subject.family, Samples):
+        found[MADE] = subject.made_looks
+    if isinstance(subject.family, Reconstructs):
+        found[AGAIN] = subject.rebuilt_looks
+    return {name: _spectrum(looks) for name, looks in found.items()}
+
+
+def _spectrum(looks: Mapping[str, Looks]) -> tuple[Point, ...]:
+    """The roots, in grey levels; on white, where there are two grounds."""
+    ground, seen = next(iter(looks.items()))
+    n = len(seen.quiet)
+    return tuple(
+        Point(at, Value(told.value**0.5, told.low**0.5, told.high**0.5, n, "grey levels"), ground)
+        for at, told in spectrum(seen)
     )
 
 

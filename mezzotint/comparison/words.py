@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mezzotint.comparison.measures import MEASURES
 from mezzotint.comparison.ranking import Rank, rank
 from mezzotint.evaluation import Evaluation, Value
+from mezzotint.evaluation.detail import MADE, REBUILT
 
 FASTER = 2.0  # speed has no interval, so that less is not called faster
 MISSING = 0.5  # of what real images reach
@@ -57,6 +58,11 @@ class Facts:
         known = value is not None and value.high is not None and value.floor is not None
         return known and value.high < MISSING * value.floor  # type: ignore[union-attr, operator]
 
+    def remarks(self, prefix: str) -> list[str]:
+        """What is said of the numbers whose names begin so."""
+        said = self.found[self.name].remarks
+        return [sentence for name, sentence in said.items() if name.startswith(prefix)]
+
     def like_real(self) -> bool:
         """Whether the Frechet distance reaches that of real images."""
         value = self.value("frechet")
@@ -83,7 +89,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         "good",
-        lambda f: f.place("frechet") == "best",
+        lambda f: f.place("frechet") == "best" and not f.remarks(MADE),
         lambda f: (
             f"The best choice here for new images: Fréchet distance {_told(f, 'frechet')}, "
             "apart from every other model."
@@ -91,10 +97,26 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "good",
-        lambda f: f.place("frechet") == "not told apart",
+        lambda f: f.place("frechet") == "not told apart" and not f.remarks(MADE),
         lambda f: (
             f"Among the best here for new images: Fréchet distance {_told(f, 'frechet')}, "
             f"not told apart from {f.rivals('frechet')}."
+        ),
+    ),
+    Rule(
+        "plain",
+        lambda f: f.place("frechet") == "best" and bool(f.remarks(MADE)),
+        lambda f: (
+            f"Its new images come nearest to real ones here: Fréchet distance "
+            f"{_told(f, 'frechet')}, apart from every other model."
+        ),
+    ),
+    Rule(
+        "plain",
+        lambda f: f.place("frechet") == "not told apart" and bool(f.remarks(MADE)),
+        lambda f: (
+            f"Its new images are among the nearest to real ones here: Fréchet distance "
+            f"{_told(f, 'frechet')}, not told apart from {f.rivals('frechet')}."
         ),
     ),
     Rule(
@@ -106,8 +128,18 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        "bad",
+        lambda f: bool(f.remarks(MADE)),
+        lambda f: f"New images: {'; '.join(f.remarks(MADE))}.",
+    ),
+    Rule(
+        "bad",
+        lambda f: bool(f.remarks(REBUILT)),
+        lambda f: f"Rebuilt images: {'; '.join(f.remarks(REBUILT))}.",
+    ),
+    Rule(
         "good",
-        lambda f: f.like_real() and not f.above("copied", FEW_SHARE),
+        lambda f: f.like_real() and not f.above("copied", FEW_SHARE) and not f.remarks(MADE),
         lambda f: "At this number of images its samples cannot be told from real ones.",
     ),
     Rule(
@@ -202,6 +234,9 @@ def headline(found: Mapping[str, Evaluation]) -> list[str]:
     told = [_making(making, found)]
     if not rebuilding.why:
         told.append(_front(rebuilding, "rebuilding unseen images"))
+    coarse = [name for name in found if Facts(name, found).remarks(MADE)]
+    if coarse:
+        told.append(f"Beware, fine detail is wrong in new images of {listed(coarse)}.")
     copying = [name for name in found if Facts(name, found).above("copied", FEW_SHARE)]
     if copying:
         told.append(f"Beware, copies of training images come from {listed(copying)}.")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mezzotint.evaluation.agreement import agreement_values
 from mezzotint.evaluation.costs import cost_values
+from mezzotint.evaluation.detail import NAMES, made_detail, rebuilt_detail
 from mezzotint.evaluation.likeness import bound_values, denoising_values, reconstruction_values
 from mezzotint.evaluation.retrieval import retrieval_values
 from mezzotint.evaluation.sets import ALL, perceptual_values, rebuilt_values, sample_values
@@ -20,12 +21,14 @@ MEASURES: tuple[tuple[type, Measure], ...] = (
     ),
     (Reconstructs, perceptual_values),
     (Reconstructs, rebuilt_values),
+    (Reconstructs, rebuilt_detail),
     (
         Bounds,
         lambda subject: Evaluation(bound_values(subject.family, subject.pixels, subject.draws)),
     ),
     (Denoises, lambda subject: Evaluation(denoising_values(subject.family, subject.pixels))),
     (Samples, sample_values),
+    (Samples, made_detail),
     (Prompts, agreement_values),
     (Prompts, retrieval_values),
     (Family, cost_values),
@@ -48,4 +51,4 @@ def measure(subject: Subject) -> Evaluation:
     if isinstance(subject.family, Samples):
         return found
     why = f"the model makes no new images ({subject.family.kind})"
-    return found.joined(Evaluation({}, dict.fromkeys(ALL, why)))
+    return found.joined(Evaluation({}, dict.fromkeys((*ALL, *NAMES), why)))

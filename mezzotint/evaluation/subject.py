@@ -16,11 +16,13 @@ from mezzotint.families.base import Family
 from mezzotint.features.extractor import Extractor, Features, Pixels
 from mezzotint.features.table import kept_features, open_extractor
 from mezzotint.images import to_uint8
+from mezzotint.metrics.detail import Looks, look
 from mezzotint.progress import Progress
 from mezzotint.seeds import image_seeds
 
 FEWEST = 50  # fewer images say nothing about a distribution
 TRAIN_LOOKED_AT = 5000
+EYED = 1000  # images whose fine detail is measured; more would cost more than they tell
 BATCH = 64
 MADE = 1000  # samples where the user names no number
 PROMPTED = 300  # pictures for captions
@@ -95,7 +97,32 @@ class Subject:
     @cached_property
     def rebuilt(self) -> Features:
         """Features of the reconstructions of the held-out images."""
-        return self.look(reconstructed(self.family, self.pixels), "of reconstructions")
+        return self.look(self.rebuilt_pixels, "of reconstructions")
+
+    @cached_property
+    def rebuilt_pixels(self) -> Pixels:
+        """Reconstructions uint8 (n, H, W, C) of the held-out images."""
+        return reconstructed(self.family, self.pixels)
+
+    @cached_property
+    def real_looks(self) -> dict[str, Looks]:
+        """Fine detail of the held-out images."""
+        return look(self.pixels[:EYED])
+
+    @cached_property
+    def rebuilt_looks(self) -> dict[str, Looks]:
+        """Fine detail of their reconstructions."""
+        return look(self.rebuilt_pixels[:EYED])
+
+    @cached_property
+    def made_looks(self) -> dict[str, Looks]:
+        """Fine detail of the samples."""
+        return look(self.made.pixels[:EYED])
+
+    @cached_property
+    def other_looks(self) -> dict[str, Looks]:
+        """Fine detail of as many training images as there are samples."""
+        return look(self.train_pixels[: min(self.wanted, EYED)])
 
     @cached_property
     def seen(self) -> Features:

@@ -9,11 +9,11 @@ HEAD = ("", "value", "", "95% interval", "real images", "")
 
 
 def tabulated(found: Evaluation) -> str:
-    """One line a number; below, what looked at the images and what was left out, with reasons."""
+    """One line a number; below, what is wrong, what looked at the images and what was left out."""
     rows = [HEAD, *(_cells(name, value) for name, value in found.items())]
     widths = [max(len(row[at]) for row in rows) for at in range(len(HEAD))]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([*lines, *_extractors(found.values()), *_reasons(found)])
+    return "\n".join([*lines, *_remarks(found), *_extractors(found.values()), *_reasons(found)])
 
 
 def _cells(name: str, value: Value) -> tuple[str, ...]:
@@ -36,6 +36,10 @@ def _short(number: float | None) -> str:
     if number is None:
         return ""
     return f"{number:,.0f}" if number == int(number) else f"{number:.4g}"
+
+
+def _remarks(found: Evaluation) -> list[str]:
+    return [f"! {name}: {said}" for name, said in found.remarks.items()]
 
 
 def _extractors(values: Iterable[Value]) -> list[str]:

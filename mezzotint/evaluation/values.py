@@ -38,15 +38,17 @@ class Value:
 
 @dataclass(frozen=True)
 class Evaluation(Mapping[str, Value]):
-    """Name -> value, and why some are missing.
+    """Name -> value, why some are missing, and what is wrong in words.
 
     Attributes:
         measured: the values.
         left_out: names -> the reason why they were not.
+        remarks: names -> a sentence about a value that is surely a fault.
     """
 
     measured: Mapping[str, Value] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Value:
         return self.measured[name]
@@ -59,12 +61,16 @@ class Evaluation(Mapping[str, Value]):
 
     def joined(self, other: "Evaluation") -> "Evaluation":
         """Both together."""
-        return Evaluation({**self.measured, **other.measured}, {**self.left_out, **other.left_out})
+        return Evaluation(
+            {**self.measured, **other.measured},
+            {**self.left_out, **other.left_out},
+            {**self.remarks, **other.remarks},
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: each value's fields by name, and ``left_out``."""
+        """As JSON has it: each value's fields by name, ``left_out`` and ``remarks``."""
         told: dict[str, Any] = {name: asdict(value) for name, value in self.items()}
-        return {**told, "left_out": dict(self.left_out)}
+        return {**told, "left_out": dict(self.left_out), "remarks": dict(self.remarks)}
 
 
 def mean_value(values: Tensor, unit: str, note: str = "") -> Value:

@@ -18,6 +18,26 @@ MARKERS = (
     "M-2-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 )
 MOST_TICKS = 6
+DENSE, SHRUNK = 12, 0.55  # dots of a line above which markers are drawn at this scale
+REFERENCE = len(MARKERS)  # the colour of real images, which no model has
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a line looks: the number of its colour and marker, and whether it is broken."""
+
+    colour: int
+    broken: bool = False
+
+    @property
+    def marker(self) -> str:
+        """Path of its marker around 0, 0."""
+        return MARKERS[self.colour % len(MARKERS)]
+
+
+def strokes(order: Sequence[str]) -> dict[str, Stroke]:
+    """The stroke of each model of a page."""
+    return {name: Stroke(at % len(MARKERS)) for at, name in enumerate(order)}
 
 
 @dataclass(frozen=True)
@@ -56,17 +76,24 @@ class Line:
         colour: number of its colour and marker, the same in every chart of a page.
         marker: path of its marker around 0, 0.
         dots: from left to right.
+        broken: whether it is drawn as dashes.
     """
 
     name: str
     colour: int
     marker: str
     dots: Sequence[Dot]
+    broken: bool = False
 
     @property
     def path(self) -> str:
         """The polyline through its dots."""
         return " ".join(f"{dot.x},{dot.y}" for dot in self.dots)
+
+    @property
+    def scale(self) -> float:
+        """Of its markers."""
+        return SHRUNK if len(self.dots) > DENSE else 1.0
 
 
 @dataclass(frozen=True)
@@ -93,13 +120,13 @@ class Chart:
 
 
 def chart(
-    courses: Mapping[str, Sequence[Point]], order: Sequence[str], across: str, up: str
+    courses: Mapping[str, Sequence[Point]], looks: Mapping[str, Stroke], across: str, up: str
 ) -> Chart | None:
-    """Several models' courses on logarithmic axes.
+    """Several courses on logarithmic axes.
 
     Args:
-        courses: model -> its points.
-        order: of all models of the page, which gives each its colour.
+        courses: model, or what a line is of -> its points.
+        looks: how each is drawn.
         across, up: what the axes show.
 
     Returns:
@@ -112,10 +139,16 @@ def chart(
     x = _scale([point.at for point in points], LEFT + 8, WIDTH - RIGHT - 8)
     y = _scale([end for point in points for end in _ends(point)], HEIGHT - BOTTOM, TOP + 4)
     lines = [
-        Line(name, order.index(name) % len(MARKERS), MARKERS[order.index(name) % len(MARKERS)],
-             [_dot(point, x, y, across, up) for point in sorted(each, key=lambda p: p.at)])
-        for name, each in kept.items() if each
-    ]  # fmt: skip
+        Line(
+            name,
+            looks[name].colour,
+            looks[name].marker,
+            [_dot(point, x, y, across, up) for point in sorted(each, key=lambda p: p.at)],
+            looks[name].broken,
+        )
+        for name, each in kept.items()
+        if each
+    ]
     return Chart(across, up, _placed(x), _placed(y), lines)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from mezzotint.comparison import Comparison, Trial
 from mezzotint.comparison.measures import GROUPS, Measure
+from mezzotint.comparison.trials import AGAIN, MADE, REAL
 from mezzotint.evaluation import Value
-from mezzotint.reporting.charts import Chart, chart
+from mezzotint.reporting.charts import REFERENCE, Chart, Stroke, chart, strokes
 from mezzotint.reporting.numbers import short, spell_seconds
 from mezzotint.reporting.pictures import COLUMNS, sheet_uri
 from mezzotint.reporting.templating import template
@@ -35,6 +36,7 @@ def contents(found: Comparison) -> dict[str, Any]:
         "rebuilding": rebuilding_view(found),
         "times": time_charts(found),
         "cost": cost_chart(found),
+        "spectra": spectrum_charts(found),
         "facts": facts_view(found),
         "training": [training_row(trial) for trial in found.trials],
         "columns": COLUMNS,
@@ -116,7 +118,7 @@ def time_charts(found: Comparison) -> list[tuple[str, Chart]]:
     drawn = []
     for name, (about, up) in COURSES.items():
         courses = {t.contender.name: t.time.get(name, ()) for t in found.trials}
-        picture = chart(courses, list(found.found), "seconds of training", up)
+        picture = chart(courses, strokes(list(found.found)), "seconds of training", up)
         if picture is not None:
             drawn.append((about, picture))
     return drawn
@@ -125,7 +127,19 @@ def time_charts(found: Comparison) -> list[tuple[str, Chart]]:
 def cost_chart(found: Comparison) -> Chart | None:
     """Frechet distance against sampling speed."""
     courses = {trial.contender.name: trial.cost for trial in found.trials}
-    return chart(courses, list(found.found), "new images a second", "Fréchet distance")
+    return chart(courses, strokes(list(found.found)), "new images a second", "Fréchet distance")
+
+
+def spectrum_charts(found: Comparison) -> list[tuple[str, Chart]]:
+    """Each model's strength by frequency, beside that of the real images."""
+    drawn = []
+    for name, stroke in strokes(list(found.found)).items():
+        trial = next(each for each in found.trials if each.contender.name == name)
+        looks = {REAL: Stroke(REFERENCE), MADE: stroke, AGAIN: Stroke(stroke.colour, broken=True)}
+        picture = chart(trial.spectra, looks, "cycles a pixel", "strength in grey levels")
+        if picture is not None:
+            drawn.append((name, picture))
+    return drawn
 
 
 def training_row(trial: Trial) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from mezzotint.figures import new_figure, save_figure
 
 _COUNTERS = {"images", "step", "progress", "seconds", "rate", "beta", "event"}
-_DIVERSITY = "diversity."
+_DIVERSITY, _DETAIL = "diversity.", "detail."
 _COLUMNS = 4
 _VARIETY = {
     "coverage": "coverage: near how many real images a sample lies",
@@ -41,10 +41,12 @@ def draw_curves(path: Path, lines: Lines, title: str) -> Path | None:
         StorageError, CannotCreateError: it cannot be written.
     """
     names = list(dict.fromkeys(k.removeprefix("validation_") for line in lines for k in line))
-    names = [name for name in names if name not in _COUNTERS and not name.startswith(_DIVERSITY)]
+    own = (_DIVERSITY, _DETAIL)
+    names = [name for name in names if name not in _COUNTERS and not name.startswith(own)]
     if not names or not lines:
         return None
-    count = len(names) + 2 * _watched(lines)
+    detailed = any(_DETAIL + "finest" in line for line in lines)
+    count = len(names) + detailed + 2 * _watched(lines)
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
     figure = new_figure(5 * columns, 3.6 * rows)
@@ -52,8 +54,10 @@ def draw_curves(path: Path, lines: Lines, title: str) -> Path | None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         _draw_panel(panel, lines, name)
+    if detailed:
+        _draw_detail(panels[len(names)], lines)
     if _watched(lines):
-        _draw_watch(panels[len(names) : count], lines)
+        _draw_watch(panels[len(names) + detailed : count], lines)
     for panel in panels[count:]:
         panel.set_visible(False)
     return save_figure(figure, path)
@@ -93,6 +97,24 @@ def _draw_panel(panel: Any, lines: Lines, name: str) -> None:
     if min(values) > 0 and max(values) > 20 * min(values):
         panel.set_yscale("log")
     _finish(panel, name)
+
+
+def _draw_detail(panel: Any, lines: Lines) -> None:
+    """Energy of the finest octave with its interval, on a logarithmic axis."""
+    from matplotlib.ticker import LogFormatter
+
+    kept = [line for line in lines if line.get(_DETAIL + "finest", 0) > 0]
+    at = [line["images"] for line in kept]
+    value, low, high = (
+        [line[_DETAIL + name] for line in kept] for name in ("finest", "low", "high")
+    )
+    panel.plot(at, value, marker="o", ms=3, label="with its 95% interval")
+    panel.fill_between(at, low, high, alpha=0.2)
+    panel.axhline(1, color="black", ls="--", lw=1, label="held-out images")
+    panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(LogFormatter())
+    panel.yaxis.set_minor_formatter(LogFormatter())
+    _finish(panel, "finest detail, as a share of real images'")
 
 
 def _draw_watch(panels: Sequence[Any], lines: Lines) -> None:

@@ -13,8 +13,9 @@ from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
 from mezzotint.storage.weights import first_non_finite, load_into
 from mezzotint.training.averaging import Average
+from mezzotint.training.detail import Detail
 from mezzotint.training.models import settle
-from mezzotint.training.previews import draw_previews, validation_losses
+from mezzotint.training.previews import draw_previews, preview, validation_losses
 from mezzotint.training.recipe import Recipe
 from mezzotint.training.records import Record
 from mezzotint.training.watching import Health, Watch
@@ -38,6 +39,7 @@ class Evaluations:
         show: where warnings go.
         done: looks so far.
         spent: seconds that looks took in this process.
+        detail: the measure of fine detail in previews.
     """
 
     family: Family
@@ -50,8 +52,10 @@ class Evaluations:
     done: int = 0
     spent: float = 0.0
     best: Best | None = field(init=False)
+    detail: Detail = field(init=False)
 
     def __post_init__(self) -> None:
+        self.detail = Detail(self.held_out)
         self.best = best.kept(self.folder.averages) if self.watch.active else None
 
     def due(self, record: Record) -> bool:
@@ -79,21 +83,27 @@ class Evaluations:
         started = time.perf_counter()
         with self.average.applied():
             settle(self.family)
-            if self.recipe.previews:
-                self._draw(record.images)
+            found = self._draw(record.images) if self.recipe.previews else {}
             losses = validation_losses(self.family, self.held_out)
             seen = self.watch.look(self.family, record.step, self.show)
             self.family.train()
         self._keep_the_best(record.images)
         self.spent += time.perf_counter() - started
-        return {**losses, **seen}
+        return {**losses, **found, **seen}
 
-    def _draw(self, images: int) -> None:
+    def words(self) -> list[str]:
+        """What the newest look saw, for a line of progress."""
+        return [*self.detail.words(), *self.watch.words()]
+
+    def _draw(self, images: int) -> dict[str, float]:
+        """Write what the model shows, and measure its detail."""
+        found = preview(self.family, self.held_out)
         try:
-            draw_previews(self.family, self.held_out, self.folder.samples, images)
+            draw_previews(found, self.folder.samples, images)
             faults.point("sample.done")
         except (StorageError, DataError) as error:
             self.show.say(f"warning: a preview was not written: {error.what}")
+        return self.detail.look(found)
 
     def _keep_the_best(self, images: int) -> None:
         score = self.watch.diversity

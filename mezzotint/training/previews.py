@@ -1,5 +1,6 @@
 """Pictures of a model at work, the same seeds and the same images every time."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,41 @@ VALIDATED = 512
 Pixels = NDArray[np.uint8]
 
 
-def draw_previews(family: Family, held_out: Images, folder: Path, images: int) -> list[Path]:
-    """Write what the family can show: a grid of samples, a block of reconstructions.
+@dataclass(frozen=True)
+class Preview:
+    """What a family can show, uint8 (n, H, W, C) each.
+
+    Attributes:
+        samples: of the same seeds every time; None of a family that makes no images.
+        originals: held-out images, the same every time.
+        seen: what the model is given of them: damaged where it was trained on damaged ones.
+        rebuilt: what it makes of that; None of a family that does not rebuild.
+    """
+
+    samples: Pixels | None
+    originals: Pixels
+    seen: Pixels
+    rebuilt: Pixels | None
+
+
+def preview(family: Family, held_out: Images) -> Preview:
+    """Samples and reconstructions of a model with the weights to show."""
+    samples, again = None, None
+    if isinstance(family, Samples):
+        samples = to_uint8(family.sample(image_seeds(0, SAMPLES), **family.preview))
+    originals = held_out.gather(range(min(SHOWN, len(held_out))))
+    seen = originals
+    if isinstance(family, Reconstructs) and len(held_out):
+        seen = damaged(family, originals, None)
+        again = rebuilt(family, seen)
+    return Preview(samples, originals, seen, again)
+
+
+def draw_previews(found: Preview, folder: Path, images: int) -> list[Path]:
+    """Write a grid of samples and a block of reconstructions, of those that there are.
 
     Args:
-        family: the model, with the weights to show.
-        held_out: images it was not trained on.
+        found: what to show.
         folder: where the pictures go, named after ``images``.
         images: images seen so far.
 
@@ -35,11 +65,10 @@ def draw_previews(family: Family, held_out: Images, folder: Path, images: int) -
         StorageError, CannotCreateError: a picture cannot be written.
     """
     written = []
-    if isinstance(family, Samples):
-        pixels = to_uint8(family.sample(image_seeds(0, SAMPLES), **family.preview))
-        written.append(save_image(folder / f"samples-{images:09d}.png", grid(pixels)))
-    if isinstance(family, Reconstructs) and len(held_out):
-        sheet = reconstruction_sheet(family, held_out.gather(range(min(SHOWN, len(held_out)))))
+    if found.samples is not None:
+        written.append(save_image(folder / f"samples-{images:09d}.png", grid(found.samples)))
+    if found.rebuilt is not None:
+        sheet = compared_sheet(found.originals, found.seen, found.rebuilt)
         written.append(save_image(folder / f"reconstructions-{images:09d}.png", sheet))
     return written
 

@@ -192,7 +192,7 @@ class Session:
         speed = record.images / max(record.seconds, 1e-9)
         left = record.seconds * (1 - record.progress) / max(record.progress, 1e-9)
         told = [f"{k} {line[v]:.5g}" for k, v in self.family.headline.items() if v in line]
-        note = "  ".join([*told, *self.watch.words(), f"{speed:,.0f} images/s"])
+        note = "  ".join([*told, *self.evaluations.words(), f"{speed:,.0f} images/s"])
         self.show.update(record.progress, 1.0, note, left)
 
     def _warn_of_copying(self, record: Record) -> None:
