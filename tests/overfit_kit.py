@@ -24,7 +24,6 @@ Size = tuple[int, int]
 SIZES: tuple[Size, ...] = tuple((side, side) for side in (28, 32, 48, 64, 96, 128, 192, 256))
 SIZES += ((48, 80),)
 CHANNELS = (1, 3, 4)
-SMALL = (28, 32)  # sides that the suite has time for
 OCTAVES = (1 / 4, 1 / 8, 1 / 16, 0.0)  # lower ends in cycles a pixel, the finest first
 LOW, HIGH = 0.7, 1.3  # what the finest octave may have of the picture's energy
 COPIES = 32

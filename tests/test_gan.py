@@ -529,6 +529,15 @@ def test_larger_images_get_options_of_their_own(side, batch, weight, levels):
     assert config.widths[0] >= cell, "the critic's first layer tells all of a cell"
 
 
+def test_a_run_says_what_the_size_decided():
+    data = images_of((64, 64))
+    told = make_plan("gan", None, {"images": "2M", "batch": 7}).told(data)
+    assert told.startswith("for 36 images of 64x64: upsample=nearest ")
+    assert "widths=48,96,192" in told
+    assert "batch=" not in told
+    assert not make_plan("gan", "r3gan", {}).told(data)
+
+
 def test_many_images_are_changed_as_often_as_needed():
     found = GAN.suited(Form((64, 64), 3, 5000), {})
     assert found["ada_target"] == 0.6

@@ -9,7 +9,12 @@ from overfit_kit import (
     decibels,
     detailed_picture,
     octave_energies,
+    overfit,
 )
+
+CODERS = ("autoencoder", "vae")
+LENGTH = {32: 6000, 1024: 640}  # images of a coder by the longer side: larger ones begin better
+ADVERSARIAL = {32: 3000, 80: 3200, 256: 1600}  # of a GAN
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -43,3 +48,38 @@ def test_colour_under_clear_places_is_not_seen():
     other = picture.copy()
     other[..., :3][picture[..., 3] == 0] = 77
     assert decibels(other, picture) == 100
+
+
+def by_side(table, size):
+    return next(length for most, length in table.items() if max(size) <= most)
+
+
+@pytest.mark.parametrize(("family", "size", "channels"), [
+    ("autoencoder", (28, 28), 1), ("autoencoder", (48, 80), 4), ("vae", (28, 28), 3),
+])  # fmt: skip
+def test_a_coder_learns_a_picture_by_heart(family, size, channels, tmp_path):
+    images = by_side(LENGTH, size)
+    found = overfit(family, size, channels, tmp_path / "run", images, sample=False)
+    found.require(psnr=28)
+
+
+def test_a_gan_learns_a_picture_by_heart(tmp_path):
+    overfit("gan", (28, 28), 1, tmp_path / "run", 1500).require(psnr=18, high=1.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("family", CODERS)
+def test_coders_learn_a_picture_by_heart_at_every_size(family, size, channels, tmp_path):
+    images = by_side(LENGTH, size)
+    found = overfit(family, size, channels, tmp_path / "run", images, sample=False)
+    found.require(psnr=28)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gans_learn_a_picture_by_heart_at_every_size(size, channels, tmp_path):
+    found = overfit("gan", size, channels, tmp_path / "run", by_side(ADVERSARIAL, size))
+    found.require(psnr=16)

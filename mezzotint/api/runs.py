@@ -86,7 +86,7 @@ def train(
     plan = make_plan(family, preset, options)
     images = open_images(data, plan.size, plan.channels, show)
     folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
-    for line in images.describe():
+    for line in filter(None, [*images.describe(), plan.told(images)]):
         show.say(line)
     model = plan.build(images)  # what is wrong with it is said before anything is trained
     if needs_foundation(plan):

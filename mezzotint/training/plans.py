@@ -76,6 +76,13 @@ class Plan:
         jitter = default_jitter(len(data.train)) if self.kind.copies else 0.0
         return override(recipe, {"jitter": jitter})
 
+    def told(self, data: Images) -> str:
+        """What the form and the number of the images decided, in a line; empty if nothing."""
+        found = {**self._suited(data, self.kind.config_class), **self._suited(data, Recipe)}
+        words = " ".join(f"{name}={_shown(value)}" for name, value in found.items())
+        height, width = data.size
+        return f"for {len(data.train):,} images of {width}x{height}: {words}" if found else ""
+
     def _suited(self, data: Images, kind: Any) -> dict[str, Any]:
         """Options of ``kind`` that the family has for such images and nobody chose."""
         if self.given is None:
@@ -105,6 +112,11 @@ class Plan:
     def shorter(self, share: float) -> "Plan":
         """The same plan for a share of its length."""
         return replace(self, recipe=shortened(self.recipe, share))
+
+
+def _shown(value: Any) -> str:
+    """A value as --set takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
 def with_eyes(model: Family) -> Family:
