@@ -8,6 +8,7 @@ have seen in the budget, however busy the machine is now. What was found is kept
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,13 @@ def measure_rates(options: argparse.Namespace, sides: Mapping[str, Callable[[Len
     """
     path = options.keep / "rates.json"
     rates = json.loads(path.read_text()) if path.exists() else {}
+    rates["threads"] = options.threads
     for name, seen in sides.items():
         share = options.probe / parse_seconds(budget(name))
         given = {"budget": options.probe, "previews": max(1, round(PREVIEWS * share))}
-        rates[name] = seen(given) / options.probe
+        before = time.process_time()
+        found, spent = seen(given), time.process_time() - before
+        rates[name] = found / (spent if options.threads == 1 else options.probe)
         print(f"{name}: {rates[name]:,.0f} images/s", flush=True)
     options.keep.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rates, indent=1))
@@ -72,8 +76,13 @@ def told(options: argparse.Namespace, budget: str) -> str:
     if options.images:
         return f"{options.images} images a side"
     if options.by_rate:
-        return f"as many images as {budget} hold at the rate of a quiet machine with two threads"
+        return f"as many images as {budget} hold at the rate of a quiet machine {_threads(options)}"
     return f"{budget} of wall clock"
+
+
+def _threads(options: argparse.Namespace) -> str:
+    rates = json.loads((options.keep / "rates.json").read_text())
+    return "with one thread" if rates.get("threads", 2) == 1 else "with two threads"
 
 
 def keep_row(options: argparse.Namespace, name: str, row: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ def steps(
     settings: dict[str, Any],
     penalty: Any = None,
     critic_steps: int = 1,
+    average: nn.Module | None = None,
 ) -> Steps:
     """One iteration of both players at a time.
 
@@ -53,8 +54,9 @@ def steps(
         settings: of Adam.
         penalty: (critic, real, fake) -> scalar, added to the critic's loss.
         critic_steps: of an iteration.
+        average: a copy of the generator that becomes the average of its weights.
     """
-    average = copy.deepcopy(generator)
+    average = copy.deepcopy(generator) if average is None else average
     players = {
         network: torch.optim.Adam(network.parameters(), **settings)
         for network in (generator, critic)

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mezzotint.nets.adversaries import Critic, Generator, Projection, constrain
 from mezzotint.nets.dcgan import ClassicCritic, ClassicGenerator
+from mezzotint.nets.layers import Grow
 
 SIZES = [((16, 16), 1), ((28, 28), 1), ((64, 48), 3), ((32, 32), 4), ((100, 37), 1), ((17, 31), 3)]
 GENERATOR = [
@@ -40,13 +42,14 @@ def pair(kind, size=(16, 16), channels=1, classes=0):
             ClassicGenerator(channels, size, 10, (8, 16, 24), classes),
             ClassicCritic(channels, size, (8, 16, 24), classes),
         )
+    upsample = "nearest" if kind == "grown" else "transposed"
     return (
-        Generator(channels, size, 10, 2, (8, 16), 1, classes),
+        Generator(channels, size, 10, 2, (8, 16), 1, classes, upsample=upsample),
         Critic(channels, size, 2, (8, 16), 1, classes),
     )
 
 
-@pytest.mark.parametrize("kind", ["classic", "residual"])
+@pytest.mark.parametrize("kind", ["classic", "residual", "grown"])
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize(("size", "channels"), SIZES)
 def test_any_size_and_channels(kind, classes, size, channels):
@@ -146,3 +149,26 @@ def test_signals_keep_their_size_at_the_start():
         images = generator(torch.randn(64, 64))
     assert 0.2 < float(images.std()) < 0.95
     assert math.isfinite(float(images.sum()))
+
+
+def test_growing_is_nearest_and_a_convolution():
+    layer = Grow(5, 7)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, 5, 4, 6)
+    kernel = layer.weight.transpose(0, 1)
+    expected = F.conv2d(F.interpolate(x, scale_factor=2), kernel, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "nearest"])
+def test_only_free_kernels_draw_dots_on_a_flat_grid(upsample):
+    """Away from the rim, a flat grid becomes flat pixels, or a pattern that repeats every cell."""
+    torch.manual_seed(0)
+    net = Generator(3, (64, 64), 8, 4, (48, 96), 1, upsample=upsample)
+    x = torch.randn(1, 48, 1, 1).expand(1, 48, 16, 16)
+    with torch.no_grad():
+        for layer in net.finish:
+            x = F.leaky_relu(layer(x), 0.2)
+        pixels = F.pixel_shuffle(net.head(x), net.patch)[..., 16:-16, 16:-16]
+    spread = float(pixels.std((2, 3)).max())
+    assert (spread < 1e-5) == (upsample == "nearest")

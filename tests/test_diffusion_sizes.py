@@ -59,7 +59,7 @@ def test_the_table_keeps_small_images_as_they_were_and_folds_large_ones() -> Non
     assert dict(choice_for((28, 28)).options) == {}
     assert choice_for((64, 64)).options["prediction"] == "clean"
     assert choice_for((128, 96)).space == "pixels"
-    assert choice_for((256, 256)).space == "latent"
+    assert choice_for((256, 256)).space == "latents"
     assert choice_for((256, 256), "pixels").space == "pixels"
 
 

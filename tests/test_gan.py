@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from mezzotint.data.batches import rows_at
+from mezzotint.data.store import load_images
 from mezzotint.errors import ConfigError, UsageError
-from mezzotint.families.base import Batch, fixed_noise
-from mezzotint.families.contending import AHEAD, BEHIND, GANConfig, Judge, stage_widths
+from mezzotint.families.base import Batch, Form, fixed_noise
+from mezzotint.families.contending import (
+    AHEAD,
+    BEHIND,
+    GANConfig,
+    Judge,
+    affordable_side,
+    patch_of,
+    stage_widths,
+    too_short,
+)
 from mezzotint.families.gan import GAN
 from mezzotint.nets.small_grids import adapt
 from mezzotint.noise import truncate
@@ -210,6 +221,7 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(options):
 
 def test_a_checkpoint_holds_what_the_critic_remembers():
     work = trainer(made(**EVERYTHING), Pixels(labels=torch.arange(96) % 3))
+    work.family.critic.chance.fill_(0.5)  # free to go either way
     start = {name: tensor.clone() for name, tensor in work.tensors()["model"].items()}
     run(work, 6)
     now = work.tensors()["model"]
@@ -491,6 +503,85 @@ def test_default_widths_come_down_to_four_cells():
     assert stage_widths(GANConfig(size=(28, 28))) == (32, 64, 128)
     assert stage_widths(GANConfig(size=(28, 28), network="dcgan")) == (64, 128, 256)
     assert stage_widths(GANConfig(size=(64, 64), network="dcgan")) == (64, 128, 256, 512)
+
+
+def images_of(size, channels=3, count=40):
+    pixels = np.random.default_rng(0).integers(0, 256, (count, *size, channels), np.uint8)
+    return load_images(pixels, size=size, channels=channels)
+
+
+def planned(images, preset=None, **options):
+    plan = make_plan("gan", preset, {"images": "2M", **options})
+    return plan.build(images).config, plan.recipe_for(images)
+
+
+@pytest.mark.parametrize(("side", "batch", "weight", "levels"), [
+    (48, 32, 0.422, 3), (64, 32, 1.0, 3), (96, 16, 3.375, 4), (128, 16, 8.0, 4),
+])  # fmt: skip
+def test_larger_images_get_options_of_their_own(side, batch, weight, levels):
+    """R3GAN's start for ImageNet at 64 px is 1; 8 at 128 lies between its 2 and 150 for faces."""
+    config, recipe = planned(images_of((side, side)))
+    assert (recipe.batch, config.weight, len(config.widths)) == (batch, weight, levels)
+    assert (config.upsample, config.penalty_end) == ("nearest", 0.1)
+    assert config.augment == ("colour", "translation", "cutout")
+    assert config.ada_target == 0  # few images: always
+    cell = patch_of(config) ** 2 * config.channels
+    assert config.widths[0] >= cell, "the critic's first layer tells all of a cell"
+
+
+def test_a_run_says_what_the_size_decided():
+    data = images_of((64, 64))
+    told = make_plan("gan", None, {"images": "2M", "batch": 7}).told(data)
+    assert told.startswith("for 36 images of 64x64: upsample=nearest ")
+    assert "widths=48,96,192" in told
+    assert "batch=" not in told
+    assert not make_plan("gan", "r3gan", {}).told(data)
+
+
+def test_many_images_are_changed_as_often_as_needed():
+    found = GAN.suited(Form((64, 64), 3, 5000), {})
+    assert found["ada_target"] == 0.6
+
+
+def test_small_images_presets_and_given_options_stay():
+    assert planned(images_of((32, 32)))[0] == GANConfig(size=(32, 32), channels=3)
+    r3gan, recipe = planned(images_of((64, 64)), "r3gan")
+    assert r3gan == GANConfig(size=(64, 64), channels=3)
+    assert recipe.batch == 64
+    config, recipe = planned(images_of((64, 64)), batch=7, augment="flip", widths="8,16")
+    assert (recipe.batch, config.augment, config.widths) == (7, ("flip",), (8, 16))
+    assert config.ada_target == 0
+    dcgan, _ = planned(images_of((64, 64)), network="dcgan")
+    assert (dcgan.upsample, dcgan.widths) == ("transposed", ())
+
+
+def test_the_penalty_falls_to_its_end():
+    model = made(penalty_end=0.1, penalty_every=1)
+    start, middle, end = (
+        float(model.critic_loss(replace(batch(), progress=progress))["penalty"])
+        for progress in (0.0, 0.5, 1.0)
+    )
+    assert middle == pytest.approx(0.55 * start, rel=1e-5)
+    assert end == pytest.approx(0.1 * start, rel=1e-5)
+    assert not model.players()["critic"].recordable  # a recorded pass would repeat one weight
+
+
+def test_signs_of_a_critic_that_knows_differences_alone_have_a_border_between_the_means():
+    """Adding a number to all outputs changes no relativistic loss; it must change no chance."""
+    real, fake = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 2.0])
+    for shift in (0.0, 5.0, -5.0):
+        border = made()._border(real + shift, fake + shift)
+        assert (real + shift - border).sign().tolist() == [1, -1, 1]
+    assert made(objective="hinge")._border(real, fake) == 0
+
+
+def test_a_side_is_halved_until_the_run_is_long_enough():
+    assert affordable_side(64, lambda side: 200_000) == 64
+    assert affordable_side(64, lambda side: 100_000) == 32
+    assert affordable_side(256, lambda side: 2.6e9 / side**2) == 128
+    assert affordable_side(48, lambda side: 10) == 48  # half of it would be below the least
+    assert "--size 128" in too_short(128, 64, 3.2)
+    assert "3.2 times" in too_short(128, 64, 3.2)
 
 
 @pytest.mark.parametrize(("given", "batch"), [

@@ -90,10 +90,8 @@ def train(
     size = plan.size or settled_size(Path(out or default_folder(plan.kind.kind, spec_of(data))))
     images = open_images(data, size, plan.channels, show, limit_of(plan))
     folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
-    for line in images.describe():
-        show.say(line)
     plan = plan.settled(images)
-    for line in plan.said:
+    for line in filter(None, [*images.describe(), plan.told(images), *plan.said]):
         show.say(line)
     model = plan.build(images)  # what is wrong with it is said before anything is trained
     if needs_foundation(plan):

@@ -13,13 +13,24 @@ from torch import Tensor, nn
 from mezzotint.config import option
 from mezzotint.corruptions import CORRUPTIONS, corrupt
 from mezzotint.errors import ConfigError, nearest
-from mezzotint.families.base import Batch, Family, Losses, Player, chunked, from_unit, to_unit
+from mezzotint.families.base import (
+    Batch,
+    Family,
+    Form,
+    Losses,
+    Player,
+    chunked,
+    from_unit,
+    to_unit,
+)
 from mezzotint.families.coding import (
     CoderConfig,
     build_decoder,
     build_encoder,
     encoder_stages,
     latent_shape,
+    start_from,
+    suited,
 )
 from mezzotint.seeds import Draws
 from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
@@ -90,6 +101,7 @@ class Autoencoder(Family):
     kind: ClassVar[str] = "autoencoder"
     config_class: ClassVar[type] = AutoencoderConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    started: Tensor
 
     def __init__(
         self,
@@ -101,6 +113,23 @@ class Autoencoder(Family):
         super().__init__(config, **options)
         self.encoder = encoder or build_encoder(self.config, self.config.latent)
         self.decoder = decoder or build_decoder(self.config, "sigmoid")
+        if self.config.network == "principal":
+            self.register_buffer("started", torch.zeros(()))
+
+    @classmethod
+    def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Larger images get a network and a latent to match."""
+        return suited(form, given)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it has seen what the images have in common, if it is to."""
+        return self.config.network != "principal" or bool(self.started)
+
+    def prepare(self, images: Tensor, labels: Tensor | None) -> None:
+        """Begin with the principal components of images (N, C, H, W) in [-1, 1]."""
+        start_from(to_unit(images), self.encoder, self.decoder, logits=False)
+        self.started.fill_(1)
 
     def players(self) -> dict[str, Player]:
         """One player: encoder and decoder together."""

@@ -63,6 +63,14 @@ class Short(NamedTuple):
     batch: int
 
 
+class Form(NamedTuple):
+    """The images of a new run: (height, width), channels, how many there are to train on."""
+
+    size: tuple[int, int]
+    channels: int
+    images: int
+
+
 Losses = dict[str, Tensor]
 """Scalars of a step; ``loss`` is the one that is minimised."""
 
@@ -133,6 +141,16 @@ class Family(nn.Module):
         if config is not None and options:
             raise UsageError("give a configuration or options, not both", where=self.kind)
         self.config = config or from_dict(self.config_class, options, where=self.kind)
+
+    @classmethod
+    def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Options of model and training that suit images of a form, for the preset ``default``.
+
+        Args:
+            form: of the training images.
+            given: options somebody chose; those win.
+        """
+        return {}
 
     def players(self) -> dict[str, Player]:
         """Who is optimised, by which loss, in the order of an iteration."""

@@ -1,7 +1,7 @@
 """A GAN as options: its two networks, what they minimise, how they take turns."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ from mezzotint.adversarial import (
 from mezzotint.augmentations import AUGMENTATIONS, augment, numbers_of
 from mezzotint.config import option, parse_size, validate
 from mezzotint.errors import ConfigError, nearest
-from mezzotint.families.base import Short
-from mezzotint.nets.adversaries import Critic, Generator, constrain
+from mezzotint.families.base import Form, Short
+from mezzotint.nets.adversaries import Critic, Generator, Upsample, constrain
 from mezzotint.nets.dcgan import ClassicCritic, ClassicGenerator
 from mezzotint.nets.layers import Norm
 
@@ -76,6 +76,9 @@ class GANConfig:
     patch: int = option(0, "pixels a side folded into channels first; 0: by size", 0, 32)
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 1, 4096)
     blocks: int = option(1, "residual blocks a level", low=0, high=16)
+    upsample: Upsample = option(
+        "transposed", "the generator's enlargement: free 4x4 kernels, or nearest and 3x3: no dots"
+    )
     norm: Norm = option("group", "normalisation in the generator")
     critic_norm: Norm = option("none", "normalisation in the critic")
     spectral: bool = option(False, "spectral norm on the critic's weights (1802.05957)")
@@ -86,6 +89,9 @@ class GANConfig:
         "r1r2", "on the critic's gradient: WGAN-GP's, or towards 0 on real (and made) images"
     )
     penalty_weight: float = option(0.0, "weight of the penalty; 0: by size", low=0, high=1e6)
+    penalty_end: float = option(
+        1.0, "share of the weight that is left at the end of the run", low=0, high=1
+    )
     penalty_every: int = option(4, "critic steps between penalties (1912.04958)", low=1, high=1000)
     critic_steps: int = option(1, "critic steps an iteration", low=1, high=100)
     generator_steps: int = option(1, "generator steps an iteration", low=1, high=100)
@@ -102,6 +108,7 @@ class GANConfig:
         validate(self)
         _require_known(self.augment)
         _require_fitting_levels(self)
+        _require_whole_steps(self)
         _require_single_images(self)
         if self.groups % max(1, len(self.classes)):
             raise ConfigError(
@@ -119,6 +126,10 @@ class GANConfig:
     def weight(self) -> float:
         """The weight of the penalty."""
         return self.penalty_weight or default_weight(self.size)
+
+    def left(self, progress: float) -> float:
+        """What is left of the penalty's weight at a share of the run; it falls with the rate."""
+        return 1 + (self.penalty_end - 1) * progress
 
 
 def _require_known(names: Sequence[str]) -> None:
@@ -144,6 +155,16 @@ def _require_fitting_levels(config: GANConfig) -> None:
             f"{len(widths)} levels do not suit {config.size[0]}x{config.size[1]} pixels",
             where="widths",
             fix=f"give {2 if config.network == 'dcgan' else 1} to {most} widths",
+        )
+
+
+def _require_whole_steps(config: GANConfig) -> None:
+    patch = patch_of(config)
+    if config.upsample == "nearest" and config.network == "residual" and patch & (patch - 1):
+        raise ConfigError(
+            f"a patch of {patch} pixels is not reached by doubling",
+            where="patch",
+            fix="give 1, 2, 4 or 8, or upsample=transposed",
         )
 
 
@@ -180,13 +201,116 @@ def default_weight(size: Sequence[int]) -> float:
     return max(0.1, 0.0002 * size[0] * size[1])
 
 
+@dataclass(frozen=True)
+class Suit:
+    """What suits a new run on images of up to a number of pixels a side.
+
+    Attributes:
+        side: the longer one, at the most.
+        levels: of the networks; the grid of the last has about 3 to 6 cells a side.
+        batch: StyleGAN2-ADA's for one GPU is 32 up to 128 px and 16 at 256 (``min(4096 / side,
+            32)``, 2006.06676); minutes of a processor hold too few steps for that at 96 px.
+        steps: of each player, before which there is little to see.
+    """
+
+    side: int
+    levels: int
+    batch: int
+    steps: int
+
+
+FROM, PATCH, FEW = 40, 4, 1000
+AUGMENTS, ADAPTED = ("colour", "translation", "cutout"), 100e3
+SUITS = (Suit(80, 3, 32, 4000), Suit(160, 4, 16, 8000), Suit(1024, 5, 16, 16_000))
+
+
+def suit_of(side: int) -> Suit:
+    """The row of the table for images of ``side`` pixels."""
+    return next(suit for suit in SUITS if side <= suit.side)
+
+
+def suited_widths(channels: int, levels: int) -> tuple[int, ...]:
+    """Channels of each level: as many as a cell has numbers, then twice and four times that.
+
+    With fewer the critic's first layer could not tell all that a cell holds.
+    """
+    first = max(32, PATCH**2 * channels)
+    return tuple(min(first << level, 4 * first) for level in range(levels))
+
+
+def suited_weight(side: int) -> float:
+    """R3GAN's penalty at the start: 1 for ImageNet at 64 px, with the cube of the side.
+
+    Its presets for faces, 2 at 64 px and 150 at 256, are a power of 3.1 apart (2501.05441,
+    ``train.py``); all of them end at a tenth.
+    """
+    return round((side / 64) ** 3, 3)
+
+
+def suited(form: Form, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a new default run by the form of its images; none for small ones.
+
+    Few images are changed before the critic sees them: always below a thousand (2006.10738), else
+    as often as it needs (2006.06676).
+
+    Args:
+        form: of the images.
+        given: options somebody chose, which win; of a network of theirs nothing is decided here.
+    """
+    side = max(form.size)
+    if side < FROM or given.get("network", "residual") != "residual":
+        return {}
+    suit = suit_of(side)
+    found = {"upsample": "nearest", "penalty_weight": suited_weight(side), "penalty_end": 0.1}
+    found |= {"batch": suit.batch}
+    if not given.keys() & {"patch", "widths"}:
+        found |= {"patch": PATCH, "widths": suited_widths(form.channels, suit.levels)}
+    if not given.keys() & {"augment", "ada_target"}:
+        found |= {"augment": AUGMENTS, "ada_images": ADAPTED}
+        found |= {"ada_target": 0.6 if form.images >= FEW else 0.0}
+    return found
+
+
+def images_wanted(side: int) -> int:
+    """Images a run has to see before samples of ``side`` pixels are more than a beginning."""
+    suit = suit_of(side)
+    return suit.steps * suit.batch
+
+
+def affordable_side(side: int, images: Callable[[int], float], least: int = 32) -> int:
+    """The largest of ``side``, its half, its quarter ... that a run is long enough for.
+
+    Args:
+        side: the longer side that is asked for.
+        images: how many images of a side the run will see.
+        least: below this a side is not halved.
+    """
+    while side // 2 >= least and images(side) < images_wanted(side):
+        side //= 2
+    return side
+
+
+def too_short(asked: int, chosen: int, times: float) -> str:
+    """A sentence for a run that is too short for the size of its images.
+
+    Args:
+        asked: their longer side.
+        chosen: the side that is trained instead.
+        times: how many times as long the run would have to be for ``asked``.
+    """
+    return (
+        f"trains at {chosen} px: a GAN of {asked} px takes about {times:.1f} times this length "
+        f"before its samples are more than a beginning; --size {asked} trains that all the same"
+    )
+
+
 def build_generator(config: GANConfig) -> nn.Module:
     """The generator a configuration describes, (z, label) -> images."""
     widths, shape = stage_widths(config), (config.channels, config.size, config.latent)
     if config.network == "dcgan":
         return ClassicGenerator(*shape, widths, config.kinds, config.norm)
-    patch = patch_of(config)
-    return Generator(*shape, patch, widths, config.blocks, config.kinds, config.norm)
+    levels = patch_of(config), widths, config.blocks
+    return Generator(*shape, *levels, config.kinds, config.norm, config.upsample)
 
 
 def build_critic(config: GANConfig) -> nn.Module:

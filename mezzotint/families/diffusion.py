@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import override
-from mezzotint.families.base import Batch, Family, Losses, Player, require_seeds
+from mezzotint.families.base import Batch, Family, Form, Losses, Player, require_seeds
 from mezzotint.families.conditions import (
     Conditions,
     Label,
@@ -31,6 +31,7 @@ from mezzotint.families.diffusing import (
     build_process,
     table_of,
 )
+from mezzotint.families.diffusion_sizes import suited
 from mezzotint.families.groups import Told
 from mezzotint.families.guiding import guided_at
 from mezzotint.families.making import Watch, between, filmed, made
@@ -78,6 +79,11 @@ class Diffusion(Family):
         learned = self.config.variance == "learned"
         self.posteriors = Posteriors(table_of(self.config)) if learned else None
         self.lesson: Lesson[Diffusion] = Lesson()
+
+    @classmethod
+    def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By the table of :mod:`families.diffusion_sizes`."""
+        return suited(form.size, given)
 
     def players(self) -> dict[str, Player]:
         """One player: the network."""

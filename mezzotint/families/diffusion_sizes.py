@@ -13,6 +13,8 @@ from mezzotint.errors import ConfigError
 from mezzotint.families.diffusing import DiffusionConfig, default_patch
 
 SHARE_OF_CLEAN = 0.5
+OWN_WAY = frozenset({"process", "prediction", "backbone", "objective", "variance", "weighting"})
+"""Options of which one alone says that somebody knows the way."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Choice:
 
     Attributes:
         longest: the longest side they are for, in pixels.
-        space: ``pixels`` or ``latent``.
+        space: ``pixels`` or ``latents``.
         options: of the model; what the user gives wins.
         why: one clause.
     """
@@ -48,22 +50,25 @@ TABLE = (
         {**_CLEAN, "level_mean": 1.5, "widths": (96, 128)},
         "clean images are predicted from wider cells, fine noise is taken off at full resolution",
     ),
-    Choice(1024, "latent", {}, "an autoencoder folds the image first, since pixels are too many"),
+    Choice(1024, "latents", {}, "an autoencoder folds the image first, since pixels are too many"),
 )
 """Sources: clean images 2511.13720; noise by size 2301.11093; latents 2112.10752."""
 
 
 def choice_for(size: Sequence[int], space: str = "auto") -> Choice:
     """The row of the table for a size (height, width), among those of a space."""
-    rows = [row for row in TABLE if space in ("auto", row.space)]
+    rows = [row for row in TABLE if space == "auto" or row.space.startswith(space)]
     return next((row for row in rows if max(size) <= row.longest), rows[-1])
 
 
-def described(size: Sequence[int], options: Mapping[str, Any], choice: Choice) -> str:
-    """What was chosen for a size and why, in one line."""
-    told = ", ".join(f"{name}={_shown(value)}" for name, value in options.items())
-    place = f"in {choice.space}" + (f" ({told})" if told else "")
-    return f"diffusion: {size[1]}x{size[0]} {place}: {choice.why}"
+def suited(size: Sequence[int], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options for a size among pixels; none where the user, or a preset, knows the way."""
+    return {} if OWN_WAY & set(given) else choice_for(size, "pixels").options
+
+
+def described(size: Sequence[int], choice: Choice) -> str:
+    """Where a model walks at a size and why, in one line."""
+    return f"diffusion of {size[1]}x{size[0]} among {choice.space}: {choice.why}"
 
 
 def table() -> str:

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from mezzotint.adversarial import OBJECTIVES, accuracy, energy_distance
 from mezzotint.config import at_least
-from mezzotint.families.base import Batch, Family, Losses, Player, Short, chunked, require_seeds
+from mezzotint.families.base import (
+    Batch,
+    Family,
+    Form,
+    Losses,
+    Player,
+    Short,
+    chunked,
+    require_seeds,
+)
 from mezzotint.families.conditions import Label, class_numbers
 from mezzotint.families.contending import (
     AHEAD,
@@ -25,6 +34,7 @@ from mezzotint.families.contending import (
     Judge,
     build_critic,
     build_generator,
+    suited,
 )
 from mezzotint.families.groups import Told
 from mezzotint.families.steadying import care_after
@@ -72,11 +82,17 @@ class GAN(Family):
         self.separate = has_batch_norm(self.critic)
         self.steady(0)
 
+    @classmethod
+    def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Networks, batch, penalty and augmentation by the size and number of the images."""
+        return suited(form, given)
+
     def players(self) -> dict[str, Player]:
         """The critic, then the generator."""
         own = self.config
         steady = not (own.ada_target or own.spectral or has_batch_norm(self))
-        always = own.penalty == "none" or own.penalty_every == 1
+        even = own.penalty_every == 1 and own.penalty_end == 1
+        always = own.penalty == "none" or even
         critic = Player(
             self.critic,
             self.critic_loss,
@@ -119,7 +135,7 @@ class GAN(Family):
         loss = self.objective.critic(real_out, fake_out)
         penalty = self._penalty(batch, fake, told, uniform)
         if self.training:
-            self.critic.remember(real_out, sure, batch.turn)
+            self.critic.remember(real_out - self._border(real_out, fake_out), sure, batch.turn)
         report = {"real": real_out.mean(), "fake": fake_out.mean(), "accuracy": sure}
         report |= {"penalty": penalty} if self.care.penalty != "none" else {}
         report |= {"augmented": self.critic.chance.clone()} if self.config.ada_target else {}
@@ -153,6 +169,13 @@ class GAN(Family):
         both = self.critic(torch.cat([real, fake]), labels, numbers).chunk(2)
         return both[0], both[1]
 
+    def _border(self, real_out: Tensor, fake_out: Tensor) -> Tensor | float:
+        """Where the critic takes a real image for a made one, for ADA's signs.
+
+        An objective that knows differences alone has no zero; halfway between the means is one.
+        """
+        return 0.0 if self.objective.absolute else (real_out.mean() + fake_out.mean()) / 2
+
     def _penalty(
         self,
         batch: Batch,
@@ -172,7 +195,7 @@ class GAN(Family):
             fake,
             share,
         )
-        weighted: Tensor = found * (care.weight * care.every)
+        weighted: Tensor = found * (care.weight * care.every * self.config.left(batch.progress))
         return weighted
 
     def _latents(self, batch: Batch) -> Tensor:

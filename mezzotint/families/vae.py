@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.config import option
+from mezzotint.errors import ConfigError
 from mezzotint.families.base import (
+    CHUNK,
     Batch,
     Family,
+    Form,
     Losses,
     Player,
     chunked,
@@ -28,6 +31,8 @@ from mezzotint.families.coding import (
     build_encoder,
     encoder_stages,
     latent_shape,
+    start_from,
+    suited,
 )
 from mezzotint.likelihoods import (
     LIKELIHOODS,
@@ -36,11 +41,13 @@ from mezzotint.likelihoods import (
     kl_to_standard_normal,
     log_standard_normal,
 )
+from mezzotint.nets.principal import PrincipalEncoder
 from mezzotint.seeds import Draws, ImageNoise
 
 LOG_VARIANCE_RANGE = (-20.0, 10.0)
 LOG_SCALE_RANGE = (-6.0, 3.0)
 CACHED_NUMBERS = 2**19
+MEASURED, LEAST_ERROR = 256, 0.01
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,17 @@ class VAEConfig(CoderConfig):
     )
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", low=0, high=1e4)
     beta_warmup: float = option(0.0, "share of the run over which beta rises from 0", 0, 1)
+    start: Literal["noise", "data"] = option(
+        "noise", "data: begin with the images' mean colour and the scale of their spread (new runs)"
+    )
     free_bits: float = option(0.0, "nats a latent may hold for free (1606.04934)", low=0, high=100)
 
     def __post_init__(self) -> None:
         """Check every option."""
         super().__post_init__()
+        if self.network == "principal" and self.likelihood == "bernoulli":
+            what = "principal components add up pixels, and bernoulli wants logits"
+            raise ConfigError(what, where="network", fix="likelihood=gaussian, or network=conv")
 
 
 _FAST = {"optimizer": "muon", "lr": 1e-2, "decay": "linear", "beta_warmup": 0.1}
@@ -83,6 +96,7 @@ class VAE(Family):
     kind: ClassVar[str] = "vae"
     config_class: ClassVar[type] = VAEConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    started: Tensor
 
     def __init__(
         self,
@@ -100,6 +114,45 @@ class VAE(Family):
             self.log_scale = nn.Parameter(scale)
         else:
             self.register_buffer("log_scale", scale)
+        if self._starts:
+            self.register_buffer("started", torch.zeros(()))
+
+    @classmethod
+    def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A start from the data at any size; larger images get a network and a latent to match."""
+        fits = given.get("likelihood") != "bernoulli"
+        return {"start": "data", **(suited(form, given) if fits else {})}
+
+    @property
+    def _starts(self) -> bool:
+        return bool(self.config.start == "data" or self.config.network == "principal")
+
+    @property
+    def prepared(self) -> bool:
+        """Whether it has seen what the images have in common, if it is to."""
+        return not self._starts or bool(self.started)
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, labels: Tensor | None) -> None:
+        """Begin with what images (N, C, H, W) in [-1, 1] have in common, and how they spread.
+
+        The scale is the one with the highest likelihood for the errors of the untrained networks
+        (2006.13202, eq. 6): those of the mean colour, or of principal components.
+        """
+        clean = to_unit(images)
+        start_from(clean, self.encoder, self.decoder, self.config.likelihood == "bernoulli")
+        some = clean[:: max(1, len(clean) // MEASURED)][:MEASURED].to(self.device)
+        parts = [self._expected(part) - part for part in torch.split(some, CHUNK)]
+        variance = torch.cat(parts).square().mean((0, 2, 3)).clamp_min(LEAST_ERROR**2)
+        if self.likelihood.learns_scale:
+            scale = self.likelihood.scale_of_error * variance.sqrt()
+            self.log_scale.copy_(scale.log().view(-1, 1, 1))
+        if isinstance(self.encoder, PrincipalEncoder):
+            self.encoder.expect_error(float(variance.mean()))
+        self.started.fill_(1)
+
+    def _expected(self, clean: Tensor) -> Tensor:
+        return self.likelihood.to_pixels(self.decoder(self.posterior(clean)[0]))
 
     def players(self) -> dict[str, Player]:
         """One player: encoder, decoder and the likelihood's scale."""

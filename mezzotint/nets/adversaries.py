@@ -6,19 +6,22 @@ nothing. Images of any size are padded to the multiple the halvings need, or cro
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from mezzotint.nets.layers import NORMS, Norm, crop_to, pad_to_multiple, padded
+from mezzotint.nets.layers import NORMS, Grow, Norm, crop_to, pad_to_multiple, padded
 
 SLOPE = 0.2
 CLASS_WIDTH = 32
+THINNEST = 16  # channels where the grid is that of the pixels
 BRANCH_SCALE = 0.1
+Upsample = Literal["transposed", "nearest"]
 
 
 class Classes(nn.Module):
@@ -113,6 +116,12 @@ class Block(nn.Module):
         return out
 
 
+UPSAMPLES: dict[str, Callable[[int, int], nn.Module]] = {
+    "transposed": lambda before, after: nn.ConvTranspose2d(before, after, 4, 2, 1),
+    "nearest": Grow,
+}
+
+
 class Generator(nn.Module):
     """A residual generator; latent and class modulate every block (1809.11096, skip-z).
 
@@ -125,6 +134,10 @@ class Generator(nn.Module):
         blocks: residual blocks a level.
         classes: 0: none.
         norm: of the blocks.
+        upsample: ``transposed``: free 4x4 kernels between levels, and one convolution whose
+            channels are laid out as squares of ``patch`` pixels; ``nearest``: :class:`Grow` all the
+            way to the pixels, which cannot draw a pattern of the grid. ``patch`` is a power of two
+            then.
 
     Shapes: z (N, latent), label (N,) int64 with -1 for none, or None -> (N, channels, H, W) in
     [-1, 1].
@@ -140,9 +153,11 @@ class Generator(nn.Module):
         blocks: int = 1,
         classes: int = 0,
         norm: Norm = "group",
+        upsample: Upsample = "transposed",
     ) -> None:
         super().__init__()
-        self.size, self.patch = tuple(size), patch
+        grown, self.size = upsample == "nearest", tuple(size)
+        self.patch = 1 if grown else patch
         top, cells = widths[-1], cells_of(size, patch * 2 ** (len(widths) - 1))
         self.classes = Classes(classes, CLASS_WIDTH) if classes else None
         vector = latent + (CLASS_WIDTH if classes else 0)
@@ -154,9 +169,11 @@ class Generator(nn.Module):
         self.start = nn.Linear(vector, top * math.prod(cells))
         self.unflatten = nn.Unflatten(1, (top, *cells))
         self.levels = nn.ModuleList(level(width) for width in reversed(widths))
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in steps)
+        self.grow = nn.ModuleList(UPSAMPLES[upsample](a, b) for a, b in steps)
         self.norm = Modulation(widths[0], vector, norm)
-        self.head = nn.Conv2d(widths[0], channels * patch**2, 3, padding=1)
+        last = thinned(widths[0], patch) if grown else [widths[0]]
+        self.finish = nn.ModuleList(Grow(a, b) for a, b in pairwise(last))
+        self.head = nn.Conv2d(last[-1], channels * self.patch**2, 3, padding=1)
         initialise(self)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -168,8 +185,15 @@ class Generator(nn.Module):
             x = self.grow[index - 1](x) if index else x
             for block in blocks.children():
                 x = block(x, z)
-        x = self.head(F.leaky_relu(self.norm(x, z), SLOPE))
-        return crop_to(F.pixel_shuffle(x, self.patch).tanh(), self.size)
+        x = F.leaky_relu(self.norm(x, z), SLOPE)
+        for layer in self.finish:
+            x = F.leaky_relu(layer(x), SLOPE)
+        return crop_to(F.pixel_shuffle(self.head(x), self.patch).tanh(), self.size)
+
+
+def thinned(width: int, patch: int) -> list[int]:
+    """Channels from a grid of cells to pixels: half at each enlargement, 16 at the least."""
+    return [width] + [max(THINNEST, width >> level) for level in range(1, patch.bit_length())]
 
 
 class Critic(nn.Module):
@@ -222,7 +246,7 @@ def initialise(network: nn.Module) -> None:
     """He's initialisation for the leaky slope (1502.01852); branches start small (1901.09321)."""
     gain = nn.init.calculate_gain("leaky_relu", SLOPE)
     for part in network.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | Grow):
             nn.init.normal_(part.weight, std=gain / _fan_in(part) ** 0.5)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
@@ -232,8 +256,10 @@ def initialise(network: nn.Module) -> None:
                 part.second.weight.mul_(BRANCH_SCALE)
 
 
-def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d) -> float:
-    """Numbers a pixel of the output is summed from."""
+def _fan_in(layer: nn.Conv2d | nn.ConvTranspose2d | Grow) -> float:
+    """Products a pixel of the output is summed from."""
+    if isinstance(layer, Grow):
+        return layer.weight.numel() / layer.weight.shape[1]
     cells = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
     if isinstance(layer, nn.Conv2d):
         return cells

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -45,6 +46,31 @@ class Residual(nn.Module):
         """x + body(x), (N, width, H, W)."""
         out: Tensor = x + self.body(x)
         return out
+
+
+class Grow(nn.Module):
+    """Nearest-neighbour enlargement by two and a 3x3 convolution, as one transposed convolution.
+
+    A kernel of 4x4 that is a 3x3 one smeared over 2x2 does the same with 16 products a pixel of the
+    input in place of 36. Unlike a free 4x4 kernel it sums to the same in all four places that a
+    cell is enlarged to, so a flat input gives a flat output: no dots, whatever the weights
+    (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
+
+    Shapes: (N, before, H, W) -> (N, after, 2H, 2W).
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(before, after, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(after))
+        nn.init.normal_(self.weight, std=(9 * before) ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The enlarged features."""
+        turned = F.pad(self.weight.flip(2, 3), (1, 1, 1, 1))
+        rows = turned[:, :, :-1] + turned[:, :, 1:]
+        smeared = rows[..., :-1] + rows[..., 1:]
+        return F.conv_transpose2d(x, smeared, self.bias, stride=2, padding=1)
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

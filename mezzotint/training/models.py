@@ -1,6 +1,5 @@
 """A model before its first step and after its last."""
 
-import math
 import shutil
 
 import numpy as np
@@ -14,16 +13,15 @@ from mezzotint.runs.folder import RunFolder
 from mezzotint.storage import faults
 from mezzotint.storage.files import storing, sync_folder, write_bytes
 
-LOOKED_AT = 10_000
-MOST_NUMBERS = 2**27  # in float32, half a gigabyte
+LOOKED_AT, MOST_NUMBERS = 10_000, 2**27  # images, and numbers of theirs in memory
 
 
 def prepare(family: Family, train: Images) -> None:
     """Let a new model look at training images, every process at the same ones."""
     if not isinstance(family, Prepares) or family.prepared:
         return
-    most = min(LOOKED_AT, MOST_NUMBERS // math.prod(train.pixels.shape[1:]))
-    rows = np.linspace(0, len(train) - 1, max(1, min(most, len(train)))).astype(int)
+    most = min(LOOKED_AT, max(1, MOST_NUMBERS // train.pixels[0].size), len(train))
+    rows = np.linspace(0, len(train) - 1, most).astype(int)
     labels = train.labels_of(rows)
     images = family.inward(to_float(train.gather(rows)))
     family.prepare(images, None if labels is None else torch.from_numpy(labels))

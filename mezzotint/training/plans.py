@@ -16,7 +16,7 @@ from mezzotint.config import field_names, from_dict, override, parse_size, split
 from mezzotint.data.dataset import Images
 from mezzotint.errors import ConfigError, nearest
 from mezzotint.families import family_class
-from mezzotint.families.base import Family
+from mezzotint.families.base import Family, Form
 from mezzotint.families.capabilities import Perceives
 from mezzotint.families.diffusion_sizes import choice_for, described, fitted
 from mezzotint.families.groups import groups_for
@@ -47,6 +47,7 @@ class Plan:
         instance: a model the user built, to be trained as it is.
         said: what was chosen because of the data, a line each.
         preset: the name of the preset the options started from.
+        given: options somebody chose; None: the preset stands as it is, whatever the images.
     """
 
     kind: type[Family]
@@ -55,6 +56,7 @@ class Plan:
     instance: Family | None = None
     said: tuple[str, ...] = ()
     preset: str = "default"
+    given: Mapping[str, Any] | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -71,11 +73,30 @@ class Plan:
         return int(self.model["channels"]) if "channels" in self.model else None
 
     def recipe_for(self, data: Images) -> Recipe:
-        """The recipe with what the number of images decides."""
-        if self.recipe.jitter is not None:
-            return self.recipe
+        """The recipe with what the form and the number of the images decide."""
+        found = self.suited(data, Recipe)
+        if "batch" in found:  # a short run has chosen a small one already
+            found["batch"] = min(found["batch"], self.recipe.batch)
+        recipe = override(self.recipe, found)
+        if recipe.jitter is not None:
+            return recipe
         jitter = default_jitter(len(data.train)) if self.kind.copies else 0.0
-        return override(self.recipe, {"jitter": jitter})
+        return override(recipe, {"jitter": jitter})
+
+    def told(self, data: Images) -> str:
+        """What the form and the number of the images decided, in a line; empty if nothing."""
+        found = {**self.suited(data, self.kind.config_class), **self.suited(data, Recipe)}
+        words = " ".join(f"{name}={_shown(value)}" for name, value in found.items())
+        height, width = data.size
+        return f"for {len(data.train):,} images of {width}x{height}: {words}" if found else ""
+
+    def suited(self, data: Images, kind: Any) -> dict[str, Any]:
+        """Options of ``kind`` that the family has for such images and nobody chose."""
+        if self.given is None:
+            return {}
+        form = Form(data.size, data.channels, len(data.train))
+        found, fields = self.kind.suited(form, self.given), field_names(kind)
+        return {k: v for k, v in found.items() if k in fields and k not in self.given}
 
     def build(self, data: Images) -> Family:
         """The model for this data, with weights that depend on the seed alone."""
@@ -87,7 +108,8 @@ class Plan:
         fields = field_names(self.kind.config_class)
         known = {name: look for name, look in MEASURED.items() if name in fields}
         measured = {name: look(data, self.model) for name, look in known.items()}
-        config: Any = from_dict(self.kind.config_class, {**measured, **self.model}, self.kind.kind)
+        options = {**measured, **self.model, **self.suited(data, self.kind.config_class)}
+        config: Any = from_dict(self.kind.config_class, options, self.kind.kind)
         if "groups" in fields and "groups" not in self.model:
             count = groups_for(len(data.train), len(config.classes))
             config = override(config, {"groups": count})
@@ -122,31 +144,31 @@ def _diffusion_by_size(plan: Plan, data: Images) -> Plan:
     """Where a diffusion model walks and how, by the table of :mod:`families.diffusion_sizes`."""
     given = plan.model
     choice = choice_for(data.size, str(given.get("space", "auto")))
-    if choice.space == "latent" and "space" not in given and set(given) - LATENT_OPTIONS:
+    if choice.space == "latents" and "space" not in given and set(given) - LATENT_OPTIONS:
         choice = choice_for(data.size, "pixels")  # what was asked for is of pixels
-    if choice.space == "latent":
+    if choice.space == "latents":
         latent = family_class(LATENT)
         own = {"groups": 0, **{n: v for n, v in given.items() if n != "space"}}
-        line = described(data.size, {}, choice)
+        line = described(data.size, choice)
         recipe = override(plan.recipe, {"jitter": 0.0})
         return replace(plan, kind=latent, model=own, recipe=recipe, said=(line,))
-    chosen = (
-        {} if OWN_WAY & set(given) else {n: v for n, v in choice.options.items() if n not in given}
-    )
+    own = plan.suited(data, plan.kind.config_class)
     form = {"size": data.size, "channels": data.channels}
-    config: Any = from_dict(plan.kind.config_class, {**chosen, **given, **form}, plan.kind.kind)
+    config: Any = from_dict(plan.kind.config_class, {**given, **own, **form}, plan.kind.kind)
     wider, warning = fitted(config, given)
-    lines = [described(data.size, {**chosen, **wider}, choice)] if chosen or wider else []
-    said = (*lines, *([warning] if warning else []))
-    return replace(plan, model={**chosen, **given, **wider}, said=said)
+    why = [described(data.size, choice)] if own else []
+    return replace(plan, model={**given, **wider}, said=(*why, *([warning] if warning else [])))
 
 
 LATENT = "latent-diffusion"
-OWN_WAY = frozenset({"process", "prediction", "backbone", "objective", "variance", "weighting"})
-"""Options of which one alone says that the user, or a preset, knows the way."""
 LATENT_OPTIONS = frozenset(field_names(LatentDiffusionConfig))
 SIZED: dict[str, Callable[[Plan, Images], Plan]] = {"diffusion": _diffusion_by_size}
 """Families whose options follow the size of the data."""
+
+
+def _shown(value: Any) -> str:
+    """A value as --set takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
 
 
 def with_eyes(model: Family) -> Family:
@@ -268,7 +290,9 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
-    return Plan(kind, parts["model"], recipe, instance, preset=preset or "default")
+    given = options if instance is None and preset in (None, "default") else None
+    named = preset or "default"
+    return Plan(kind, parts["model"], recipe, instance, given=given, preset=named)
 
 
 def _latent_wishes(options: Mapping[str, Any]) -> set[str]:

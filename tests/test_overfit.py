@@ -1,0 +1,89 @@
+"""Every family learns one detailed picture by heart, at every size; the kit that says so."""
+
+import numpy as np
+import pytest
+from overfit_kit import (
+    CHANNELS,
+    OCTAVES,
+    SIZES,
+    decibels,
+    detailed_picture,
+    octave_energies,
+    overfit,
+)
+
+CODERS = ("autoencoder", "vae")
+LENGTH = {
+    32: 6000,
+    80: 1600,
+    1024: 960,
+}  # images of a coder by the longer side: larger ones begin better
+ADVERSARIAL = {32: 3000, 80: 3200, 256: 1600}  # of a GAN
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_the_picture_has_energy_in_every_octave(size, channels):
+    picture = detailed_picture(size, channels)
+    assert picture.shape == (*size, channels)
+    shares = octave_energies(picture[None])[0]
+    assert (shares / shares.sum()).min() > 0.02
+
+
+def test_octaves_are_those_of_waves_of_known_frequency():
+    """cos(pi k (2x + 1) / 2W) is one coefficient of the transform, k / 2W cycles a pixel."""
+    across = np.arange(64)
+    for octave, k in enumerate((40, 20, 10, 4)):
+        wave = 128 + 100 * np.cos(np.pi * k * (2 * across + 1) / 128)
+        picture = np.broadcast_to(wave.round(), (64, 64)).astype(np.uint8)[None, ..., None]
+        shares = octave_energies(picture)[0]
+        assert k / 128 >= OCTAVES[octave]
+        assert shares[octave] > 0.99 * shares.sum()
+
+
+def test_energies_add_up_to_the_variance():
+    picture = detailed_picture((48, 80), 3)[None]
+    variance = np.square((picture - picture.mean((1, 2))) / 255).sum()
+    assert octave_energies(picture).sum() == pytest.approx(variance)
+
+
+def test_colour_under_clear_places_is_not_seen():
+    picture = detailed_picture((32, 32), 4)[None]
+    other = picture.copy()
+    other[..., :3][picture[..., 3] == 0] = 77
+    assert decibels(other, picture) == 100
+
+
+def by_side(table, size):
+    return next(length for most, length in table.items() if max(size) <= most)
+
+
+@pytest.mark.parametrize(("family", "size", "channels"), [
+    ("autoencoder", (28, 28), 1), ("autoencoder", (48, 48), 4), ("vae", (28, 28), 3),
+])  # fmt: skip
+def test_a_coder_learns_a_picture_by_heart(family, size, channels, tmp_path):
+    images = by_side(LENGTH, size)
+    found = overfit(family, size, channels, tmp_path / "run", images, sample=False)
+    found.require(psnr=26)
+
+
+def test_a_gan_learns_a_picture_by_heart(tmp_path):
+    overfit("gan", (28, 28), 1, tmp_path / "run", 1500).require(psnr=18, high=1.6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("family", CODERS)
+def test_coders_learn_a_picture_by_heart_at_every_size(family, size, channels, tmp_path):
+    images = by_side(LENGTH, size)
+    found = overfit(family, size, channels, tmp_path / "run", images, sample=False)
+    found.require(psnr=26)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gans_learn_a_picture_by_heart_at_every_size(size, channels, tmp_path):
+    found = overfit("gan", size, channels, tmp_path / "run", by_side(ADVERSARIAL, size))
+    found.require(psnr=16)
