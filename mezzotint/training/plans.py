@@ -157,7 +157,9 @@ def _diffusion_by_size(plan: Plan, data: Images) -> Plan:
     config: Any = from_dict(plan.kind.config_class, {**given, **own, **form}, plan.kind.kind)
     wider, warning = fitted(config, given)
     why = [described(data.size, choice)] if own else []
-    return replace(plan, model={**given, **wider}, said=(*why, *([warning] if warning else [])))
+    chosen = None if plan.given is None else {**plan.given, **wider}
+    said = (*why, *([warning] if warning else []))
+    return replace(plan, model={**given, **wider}, given=chosen, said=said)
 
 
 LATENT = "latent-diffusion"
