@@ -17,7 +17,7 @@ import pytest
 import mezzotint
 
 PACKAGE = Path(mezzotint.__file__).parent
-LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 300, 10, 30
+LONGEST_FILE, MEDIAN_FUNCTION, LONG_FUNCTION = 600, 10, 30
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,20 @@ def open_model(model: str | Path | Family) -> Family:
 
 
 def open_images(
-    data: Data, size: tuple[int, int] | None, channels: int | None, show: Progress
+    data: Data,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    show: Progress,
+    tile: int | None = None,
+    most: int | None = None,
 ) -> Images:
-    """Load images, or check that loaded ones have the model's shape."""
+    """Load images, or check that loaded ones have the model's shape.
+
+    ``tile`` and ``most`` are those of :func:`mezzotint.data.store.load_images`.
+    """
     if not isinstance(data, Images):
         count = counter(show, "reading image")
-        return load_images(data, size=size, channels=channels, progress=count)
+        return load_images(data, size=size, channels=channels, progress=count, tile=tile, most=most)
     fits = size in (None, data.size) and channels in (None, data.channels)
     if not fits:
         raise UsageError(

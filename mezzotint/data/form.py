@@ -26,15 +26,23 @@ class Wanted:
         channels: 1, 3 or 4.
         fit: crop, pad or stretch.
         background: RGB.
+        most: the longest side that the data may decide on; None: what suits any model.
     """
 
     size: tuple[int, int] | None
     channels: Channels | None
     fit: How
     background: Colour
+    most: int | None = None
 
 
-def wanted(size: SizeLike | None, channels: int | None, fit: str, background: str) -> Wanted:
+def wanted(
+    size: SizeLike | None,
+    channels: int | None,
+    fit: str,
+    background: str,
+    most: int | None = None,
+) -> Wanted:
     """Check what the user asked for.
 
     Raises:
@@ -46,7 +54,7 @@ def wanted(size: SizeLike | None, channels: int | None, fit: str, background: st
     if how is None:
         raise UsageError(f"unknown fit '{fit}'", fix=nearest(fit, get_args(How)))
     pair = None if size is None else parse_size(size)
-    return Wanted(pair, channels, how, _colour(background))  # type: ignore[arg-type]
+    return Wanted(pair, channels, how, _colour(background), most)  # type: ignore[arg-type]
 
 
 def parse_size(size: SizeLike) -> tuple[int, int]:
@@ -97,27 +105,41 @@ def _colour(name: str) -> Colour:
 
 def settle(want: Wanted, survey: Survey) -> Recipe:
     """Complete what the user asked for by what the data suggests."""
-    size = want.size or natural_size(survey)
+    size = want.size or natural_size(survey, want.most)
     channels: Channels = want.channels or (1 if survey.grey else 3)
     return Recipe(size, channels, want.fit, want.background)
 
 
-def natural_size(survey: Survey) -> tuple[int, int]:
+def natural_size(survey: Survey, most: int | None = None) -> tuple[int, int]:
     """The size to pack at when none is asked for.
 
     Images of one size with both sides in 16..128 keep it; smaller ones are enlarged by the least
     whole number that brings the shorter side to 16. All others become squares of the median
     shorter side, rounded down to a multiple of 8 and brought into 16..64.
+
+    With ``most`` images of one size keep it up to that, larger ones keep their aspect and get a
+    longer side of ``most``, and squares may be as large.
     """
     if survey.uniform is not None:
         short = min(survey.uniform)
         times = -(-KEPT_LEAST // short) if short < KEPT_LEAST else 1
         height, width = survey.uniform[0] * times, survey.uniform[1] * times
-        if max(height, width) <= KEPT_MOST:
+        if max(height, width) <= (most or KEPT_MOST):
             return height, width
+        if most is not None:
+            return _within(most, height, width)
     side = survey.short // SQUARE_STEP * SQUARE_STEP
-    side = min(max(side, KEPT_LEAST), SQUARE_MOST)
+    side = min(max(side, KEPT_LEAST), most or SQUARE_MOST)
     return side, side
+
+
+def _within(most: int, height: int, width: int) -> tuple[int, int]:
+    """A size of this aspect whose longer side is ``most``, in steps of 8, no side below 16."""
+    scale = most / max(height, width)
+    sides = [
+        max(KEPT_LEAST, round(side * scale / SQUARE_STEP) * SQUARE_STEP) for side in (height, width)
+    ]
+    return sides[0], sides[1]
 
 
 def story(want: Wanted, recipe: Recipe, survey: Survey) -> Story:

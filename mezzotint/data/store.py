@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mezzotint.data.arrays import array_source, images_source
 from mezzotint.data.building import build, none_left, write_pack
 from mezzotint.data.cache import cache_home
+from mezzotint.data.cutting import cut
 from mezzotint.data.dataset import Images, Story
 from mezzotint.data.entry import Skip, Source
 from mezzotint.data.form import SizeLike, Wanted, settle, story, wanted
@@ -37,6 +38,8 @@ def load_images(
     cache: Path | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    tile: int | None = None,
+    most: int | None = None,
 ) -> Images:
     """Images of one size and number of channels, packed once and kept in the cache.
 
@@ -51,19 +54,22 @@ def load_images(
         progress: called with images done and images in all, from the start again for each pass:
             one to look at the files, one to decode them.
         workers: processes that decode; all processors by default.
+        tile: cut pictures into squares of this side instead of shrinking them to ``size``.
+        most: the longest side that the data may decide on; None: 128, and 64 of mixed sizes.
 
     Raises:
         MissingInputError: nothing is there under that name.
-        DataError: nothing usable is in it.
+        DataError: nothing usable is in it, or a picture is smaller than a tile.
         UsageError: a setting does not make sense.
         StorageError, CannotCreateError: the pack cannot be written.
     """
-    want = wanted(size, channels, fit, background)
+    want = wanted(tile or size, channels, fit, background, most)
     home = cache if cache is not None else cache_home()
     ready = _ready(data)
     if ready is not None and _suits(ready, want):
         return ready
-    return _packed(_source(data, ready), want, home, progress, workers)
+    source = _source(data, ready)
+    return _packed(cut(source, tile) if tile else source, want, home, progress, workers)
 
 
 def _packed(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from mezzotint.detection.bands import band_features
 from mezzotint.detection.density import Gaussian, fit_gaussian, mahalanobis
@@ -16,7 +17,7 @@ from mezzotint.features.extractor import Pixels
 from mezzotint.images import to_float
 
 Network = Callable[[Tensor], list[Tensor]]
-PART = 64
+PART, CELLS = 64, 7
 STRENGTH, WALKS = 0.25, 3
 MOST_VECTORS = 40_000
 
@@ -75,6 +76,17 @@ class Look:
     def texture(self) -> Tensor:
         """How far brightness and detail are from those of good images at each place (N, H, W)."""
         return distances_of_places(self.ground.texture_law, self.bands, self.images.shape[-2:])
+
+    @cached_property
+    def layout(self) -> Tensor:
+        """Brightness and detail in each of 7x7 cells of the images (N, d)."""
+        return adaptive_avg_pool2d(self.bands, CELLS).flatten(1)
+
+    @cached_property
+    def marks(self) -> Tensor:
+        """Logits of damage, as the model sees it (N, H, W)."""
+        marks: Tensor = self._model.mark(self.images).cpu()
+        return marks
 
     @cached_property
     def stages(self) -> list[Tensor]:

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 
 from mezzotint.detection.density import (
+    distance_to,
     fit_gaussian,
+    fit_turn,
     mahalanobis,
     patch_vectors,
+    turned,
 )
 from mezzotint.detection.looking import (
     Ground,
@@ -27,7 +30,15 @@ from mezzotint.detection.maps import (
 )
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family, to_unit
-from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs, Stages
+from mezzotint.families.capabilities import (
+    Bounds,
+    Denoises,
+    Encodes,
+    Marks,
+    Reconstructs,
+    Stages,
+    Turns,
+)
 from mezzotint.seeds import ImageNoise
 
 STAGES_USED = 2
@@ -47,12 +58,14 @@ Rate = Callable[[Look], Rated]
 class Part(NamedTuple):
     """A part of a score: what a family must be able to do, and how it is made ready.
 
-    ``pretrained`` parts are for networks that others trained, not for the model's own encoder.
+    ``pretrained`` parts are for networks that others trained, not for the model's own encoder;
+    ``able`` asks a model that could do it in principle.
     """
 
     needs: tuple[type, ...]
     prepare: Callable[[Ground], Rate]
     pretrained: bool = False
+    able: Callable[[Any], bool] = lambda family: True
 
 
 def mapped(function: Callable[[Look], Tensor]) -> Callable[[Ground], Rate]:
@@ -108,6 +121,30 @@ def texture_part(look: Look) -> Tensor:
     return look.texture
 
 
+def marked_part(look: Look) -> Tensor:
+    """Logits of damage, as the model learnt to see it (2108.07610)."""
+    return look.marks
+
+
+def layout_part(ground: Ground) -> Rate:
+    """Distance to the nearest good images by what is where: another kind of thing.
+
+    :attr:`Look.layout`, each number in units of its spread, turned to the main directions of good
+    images and there divided by the root of the spread, half way to a Mahalanobis distance; the mean
+    distance to the three nearest.
+    """
+    rows = every(lambda look: look.layout, ground, ground.good)
+    turn = fit_turn(rows)
+    memory = turned(turn, rows)
+    return lambda look: Rated(distance_to(memory, turned(turn, look.layout)))
+
+
+def turn_part(look: Look) -> Rated:
+    """How unsure the model is of the image's turns: another kind of thing (1805.10917)."""
+    model: Any = look.ground.family
+    return Rated(model.surprise(look.images).cpu())
+
+
 def whole_texture_part(ground: Ground) -> Rate:
     """The mean of that distance over the image: what differs a little everywhere has no peak."""
     return lambda look: Rated(look.texture.flatten(1).mean(1))
@@ -145,13 +182,25 @@ PARTS: dict[str, Part] = {
     "imagenet": Part((Stages,), patch_part, pretrained=True),
     "texture": Part((Reconstructs,), mapped(texture_part)),
     "whole-texture": Part((Reconstructs,), whole_texture_part),
+    "marks": Part((Marks,), mapped(marked_part), able=lambda family: family.marking),
+    "turns": Part((Turns,), lambda ground: turn_part, able=lambda family: family.turning),
+    "layout": Part((Reconstructs,), layout_part),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
     "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
     "walk-structure": Part((Denoises,), mapped(walked_structure_part)),
 }
 SCORES: dict[str, tuple[str, ...]] = {
-    "combined": ("pixel", "structure", "texture", "whole-texture", "imagenet"),
+    "combined": (
+        "pixel",
+        "structure",
+        "texture",
+        "whole-texture",
+        "marks",
+        "layout",
+        "turns",
+        "imagenet",
+    ),
     "reconstruction": ("pixel", "structure", "features"),
     "latent": ("patches", "latent"),
     "elbo": ("elbo",),
@@ -195,4 +244,4 @@ def _has(family: Family, part: Part, network: bool) -> bool:
     """Whether a family can do what a part needs; a network may stand in for its own stages."""
     needs = [need for need in part.needs if need is not Stages]
     fits = all(isinstance(family, need) for need in needs)
-    return fits and (network or Stages not in part.needs)
+    return fits and (network or Stages not in part.needs) and part.able(family)

@@ -1,6 +1,6 @@
 """Scores and heat maps of images: parts on one scale, which held-out good images set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from mezzotint.progress import Progress
 
 LEAST_SPREAD = 1e-12
 Numbers = NDArray[np.float64]
+Maps = NDArray[np.float32] | list[NDArray[np.float16]]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,13 @@ class Scored:
     Attributes:
         scores: (n,), the mean of the parts; 0 is usual for a good image, 1 one spread above.
         parts: name -> (n,).
-        maps: (n, H, W) float32, or None where no part has a map.
+        maps: (n, H, W) float32, or one (H, W) float16 a picture where they differ in size; None
+            where no part has a map.
     """
 
     scores: Numbers
     parts: dict[str, Numbers]
-    maps: NDArray[np.float32] | None
+    maps: Maps | None
 
 
 class Scorer:
@@ -71,8 +73,7 @@ class Scorer:
                 parts[name].append(_standard(rated.scores, self.scales[name].score))
             maps += self._heat(found)
         whole = {name: np.concatenate(values) for name, values in parts.items()}
-        scores = np.mean(list(whole.values()), axis=0)
-        return Scored(scores, whole, np.concatenate(maps) if maps else None)
+        return Scored(combined(whole), whole, np.concatenate(maps) if maps else None)
 
     def _heat(self, found: dict[str, Rated]) -> list[NDArray[np.float32]]:
         """The mean of the parts' maps (N, H, W), or nothing where no part has one."""
@@ -89,6 +90,11 @@ class Scorer:
             yield {name: _finite(rate(look), name) for name, rate in self._rates.items()}
             done += len(look.images)
             show.update(done, len(pixels), note=f"scoring {note}".strip())
+
+
+def combined(parts: Mapping[str, Numbers]) -> Numbers:
+    """The score (n,) of parts (n,) on one scale: their mean."""
+    return np.asarray(np.mean(list(parts.values()), axis=0))
 
 
 def scale_of(rated: Rated) -> Scale:

@@ -42,12 +42,14 @@ class Plan:
         model: options of the model; those the data decides may be missing.
         recipe: how it is trained.
         instance: a model the user built, to be trained as it is.
+        largest: the longest side that the data may decide on; None: what suits any model.
     """
 
     kind: type[Family]
     model: Mapping[str, Any]
     recipe: Recipe
     instance: Family | None = None
+    largest: int | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -194,7 +196,8 @@ def make_plan(family: str | Family, preset: str | None, options: Mapping[str, An
         recipe = from_dict(Recipe, {**parts["recipe"], "images": DEFAULT_IMAGES})
     if "batch" in chosen and "batch" not in options:
         recipe = override(recipe, {"batch": _batch_for(kind, recipe, merged)})
-    return Plan(kind, parts["model"], recipe, instance)
+    largest = kind.largest.get(preset or "default") if instance is None else None
+    return Plan(kind, parts["model"], recipe, instance, largest)
 
 
 def _batch_for(kind: type[Family], recipe: Recipe, options: Mapping[str, Any]) -> int:
