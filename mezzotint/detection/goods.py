@@ -19,7 +19,7 @@ from mezzotint.features.extractor import Pixels
 
 SCALE_SHARE, MOST_SCALING, LEAST_SCALING = 0.2, 50, 4
 FEWEST = LEAST_SCALING + 1
-LEAST_FITTED, MOST_FITTED = 100, 2000
+LEAST_FITTED, MOST_FITTED = 100, 6000
 FITTED_PIXELS = 1 << 25  # of the images that densities are fitted to
 
 Held = TypeVar("Held", Pixels, Wholes)

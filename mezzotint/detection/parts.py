@@ -1,6 +1,7 @@
 """Parts of scores: each gives a heat map, a number an image, or both. One table has them all."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -15,11 +16,13 @@ from mezzotint.detection.density import (
     turned,
 )
 from mezzotint.detection.looking import (
+    CELLS,
     Ground,
     Look,
     distances_of_places,
     every,
     law_of_places,
+    looks,
 )
 from mezzotint.detection.maps import (
     feature_error,
@@ -39,10 +42,13 @@ from mezzotint.families.capabilities import (
     Stages,
     Turns,
 )
+from mezzotint.features.extractor import Pixels
+from mezzotint.metrics.detecting import auroc
 from mezzotint.seeds import ImageNoise
 
 STAGES_USED = 2
 BOUND_DRAWS = 8
+CHANCE = math.log(4) + math.log(3)  # nats of turn and moves, that halved, for who knows nothing
 
 
 class Rated(NamedTuple):
@@ -207,6 +213,44 @@ SCORES: dict[str, tuple[str, ...]] = {
     "diffusion": ("walk-pixel", "walk-structure"),
 }
 """Name -> parts, the family's default first: the first score it has a part of."""
+
+
+KINDS = ("layout", "turns")
+"""Parts that tell what kind of thing an image shows, whether or not anything on it is damaged."""
+
+
+@torch.inference_mode()
+def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dict[str, float]:
+    """How much the parts of ``KINDS`` count beside the rest, which counts 1.
+
+    Only where good images have an order that new ones can break: ``layout`` counts (2 A - 1)^4
+    times 2 where A is the chance that a good image moved round by a seventh of its sides looks
+    further from good ones than an unmoved one does: all of it for things that are always at the
+    same place, nothing for a texture. ``turns`` counts that times the share of its uncertainty
+    that it has lost by learning.
+
+    Args:
+        ground: the model.
+        rates: the parts made ready.
+        good: uint8 (n, H, W, C) good images that no density was fitted to.
+    """
+    if "layout" not in rates:
+        return {}
+    looked = list(looks(ground, good))
+    plain = torch.cat([rates["layout"](look).scores for look in looked])
+    moved = torch.cat([rates["layout"](_moved_round(look)).scores for look in looked])
+    marks = [False] * len(plain) + [True] * len(moved)
+    order = max(0.0, 2 * auroc(torch.cat([plain, moved]).numpy(), marks) - 1) ** 4
+    found = {"layout": 2 * order}
+    if "turns" in rates:
+        unsure = torch.cat([rates["turns"](look).scores for look in looked]).mean()
+        found["turns"] = order * max(0.0, 1 - float(unsure) / CHANCE)
+    return found
+
+
+def _moved_round(look: Look) -> Look:
+    steps = tuple(-(-side // CELLS) for side in look.images.shape[-2:])
+    return Look(look.ground, look.images.roll(steps, (2, 3)))
 
 
 def parts_of(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from mezzotint.detection.looking import Ground, looks
-from mezzotint.detection.parts import PARTS, Rate, Rated
+from mezzotint.detection.parts import PARTS, Rate, Rated, kind_weights
 from mezzotint.errors import DataError
 from mezzotint.features.extractor import Pixels
 from mezzotint.progress import Progress
@@ -31,7 +31,7 @@ class Scored:
     """What is said of n images.
 
     Attributes:
-        scores: (n,), the mean of the parts; 0 is usual for a good image, 1 one spread above.
+        scores: (n,), joined from the parts; about 0 is usual for a good image.
         parts: name -> (n,).
         maps: (n, H, W) float32, or one (H, W) float16 a picture where they differ in size; None
             where no part has a map.
@@ -57,6 +57,7 @@ class Scorer:
         with torch.inference_mode():
             self._rates: dict[str, Rate] = {n: PARTS[n].prepare(ground) for n in names}
             found = list(self._rated(scale_on, show, "to set scales"))
+            self.weights = kind_weights(ground, self._rates, scale_on)
         self.scales = {name: scale_of(_joined([part[name] for part in found])) for name in names}
 
     @torch.inference_mode()
@@ -73,7 +74,7 @@ class Scorer:
                 parts[name].append(_standard(rated.scores, self.scales[name].score))
             maps += self._heat(found)
         whole = {name: np.concatenate(values) for name, values in parts.items()}
-        return Scored(combined(whole), whole, np.concatenate(maps) if maps else None)
+        return Scored(combined(whole, self.weights), whole, np.concatenate(maps) if maps else None)
 
     def _heat(self, found: dict[str, Rated]) -> list[NDArray[np.float32]]:
         """The mean of the parts' maps (N, H, W), or nothing where no part has one."""
@@ -92,9 +93,19 @@ class Scorer:
             show.update(done, len(pixels), note=f"scoring {note}".strip())
 
 
-def combined(parts: Mapping[str, Numbers]) -> Numbers:
-    """The score (n,) of parts (n,) on one scale: their mean."""
-    return np.asarray(np.mean(list(parts.values()), axis=0))
+def combined(parts: Mapping[str, Numbers], weights: Mapping[str, float]) -> Numbers:
+    """The score (n,) of parts (n,) on one scale.
+
+    The mean of the parts without a weight; where there are others, the weighted mean of that and
+    of them through asinh, which bounds what one part that is far off can say against the rest.
+    """
+    rest = np.mean([values for name, values in parts.items() if name not in weights], axis=0)
+    if not any(weights.values()):
+        return np.asarray(rest)
+    total = np.arcsinh(rest)
+    for name, weight in weights.items():
+        total = total + weight * np.arcsinh(parts[name])
+    return np.asarray(total / (1 + sum(weights.values())))
 
 
 def scale_of(rated: Rated) -> Scale:

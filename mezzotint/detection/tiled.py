@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mezzotint.data.wholes import Wholes
 from mezzotint.detection.looking import Ground
-from mezzotint.detection.parts import PARTS, Rate
+from mezzotint.detection.parts import KINDS, PARTS, Rate
 from mezzotint.detection.scanning import Scanned, Strip, scan
 from mezzotint.detection.scoring import LEAST_SPREAD, Numbers, Scale, Scored, combined
 from mezzotint.errors import DataError
@@ -33,6 +33,7 @@ class TiledScorer:
         self, ground: Ground, names: list[str], scale_on: Wholes, tile: int, show: Progress
     ) -> None:
         self.ground, self.tile = ground, tile
+        names = [name for name in names if name not in KINDS]  # a tile shows any part of a picture
         with torch.inference_mode():
             self._rates: dict[str, Rate] = {n: PARTS[n].prepare(ground) for n in names}
         found = []
@@ -67,7 +68,7 @@ class TiledScorer:
                 maps.append(heat)
             show.update(at + 1, len(pictures), note=f"scoring {note}".strip())
         parts = {name: self._standard(name, found) for name in self._rates}
-        scores = combined(parts)
+        scores = combined(parts, {})
         return Scored(scores, parts, maps if maps else None)
 
     def _scan(self, picture: NDArray[np.uint8], heat: NDArray[np.float16] | None,
