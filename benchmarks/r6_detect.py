@@ -151,9 +151,9 @@ def section(options: argparse.Namespace) -> str:
 
 NOTES = (
     " training on good images alone. AUROC of images / of those with scratches / with stains /"
-    " AUROC of pixels / AUPRO up to 0.3 at full resolution. To reach: a mean AUROC of 0.97 and ahead of"
-    " both peers, AUPRO ahead of both, under 1.5 GB. The damage that the preset learns to see was"
-    " written knowing both kinds of defects, and the score was chosen with a look at gravel."
+    " AUROC of pixels / AUPRO up to 0.3 at full resolution. To reach: a mean AUROC of 0.97 and"
+    " ahead of both peers, AUPRO ahead of both, under 1.5 GB. The damage that the preset learns to"
+    " see was written knowing both kinds of defects; the score was chosen with a look at gravel."
 )
 
 
