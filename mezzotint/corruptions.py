@@ -110,10 +110,14 @@ def _line(images: Tensor, draws: Draws) -> Tensor:
 
 
 def _spot(images: Tensor, draws: Draws) -> Tensor:
-    """How far each pixel belongs to an uneven ellipse of 4 to 32 pixels: (N, 1, H, W)."""
+    """How far each pixel belongs to an uneven ellipse: (N, 1, H, W).
+
+    4 to 32 pixels across, half of the image's shorter side at the most.
+    """
     along, across = _turned_grid(images, draws)
     size, shape, rim = draws.rand(3).T[:, :, None, None]
-    radius = 2 * 8**size  # even in the logarithm
+    largest = max(min(16.0, min(images.shape[-2:]) / 4), 2.0)
+    radius = 2 * (largest / 2) ** size  # even in the logarithm
     far = (along.square() + (across * (0.6 + 0.8 * shape)).square()).sqrt()
     uneven = F.interpolate(draws.rand(1, 8, 8), images.shape[-2:], mode="bicubic") - 0.5
     edge = radius * (1 + uneven[:, 0]) - far

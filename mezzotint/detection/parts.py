@@ -244,7 +244,7 @@ def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dic
     found = {"layout": 2 * order}
     if "turns" in rates:
         unsure = torch.cat([rates["turns"](look).scores for look in looked]).mean()
-        found["turns"] = order * max(0.0, 1 - float(unsure) / CHANCE)
+        found["turns"] = 2 * order * max(0.0, 1 - math.exp(float(unsure)) / CHANCE)
     return found
 
 

@@ -26,14 +26,7 @@ from mezzotint.families.coding import (
 )
 from mezzotint.nets.coders import Marker
 from mezzotint.nets.layers import crop_to
-from mezzotint.nets.turning import (
-    TURNS,
-    Turner,
-    all_turns,
-    small_square,
-    surprises,
-    turning_loss,
-)
+from mezzotint.nets.turning import Turner, mean_surprise, small_square, turning_loss
 from mezzotint.seeds import Draws
 from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
 
@@ -104,7 +97,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": _DAMAGE},
     "detector": _DEEP
     | {"widths": (32, 64), "spatial": True, "latent": 16, "batch": 32}
-    | {"corruption": ("defects",), "noise": 0.6, "marks": 0.1, "crop": 96, "turns": 0.05},
+    | {"corruption": ("defects", "flaws"), "noise": 0.6, "crop": 64, "marks": 0.1, "turns": 0.05},
 }
 
 
@@ -208,7 +201,7 @@ class Autoencoder(Family):
 
     @torch.inference_mode()
     def surprise(self, images: Tensor) -> Tensor:
-        """How unsure it is of the turns of images (N, C, H, W) in [-1, 1]: (N,) in nats.
+        """How unsure it is of turns and moves of images (N, C, H, W) in [-1, 1]: (N,) log nats.
 
         Raises:
             UsageError: it has not learnt to.
@@ -217,11 +210,8 @@ class Autoencoder(Family):
         if turner is None:
             raise UsageError("this model has not learnt turns", "turns", "set turns=0.1")
 
-        def unsure(part: Tensor) -> Tensor:
-            still = torch.ones(len(part), 2, dtype=torch.int64, device=part.device)
-            return surprises(turner(all_turns(part)), still).view(TURNS, -1).mean(0)
-
-        return chunked(unsure, small_square(to_unit(images.to(self.device))))
+        square = small_square(to_unit(images.to(self.device)))
+        return chunked(lambda part: mean_surprise(turner, part), square)
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents as vectors (N, d)."""

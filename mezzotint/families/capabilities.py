@@ -241,7 +241,7 @@ class Turns(Protocol):
         ...
 
     def surprise(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> how unsure it is of their turns (N,)."""
+        """(N, C, H, W) in [-1, 1] -> log nats of how unsure it is of their turns (N,)."""
         ...
 
 

@@ -13,6 +13,7 @@ from mezzotint.nets.layers import ACTIVATIONS, NORMS
 SIDE = 32  # the largest side it looks at
 TURNS, MOVES = 4, 3
 WIDTHS = (48, 96, 96)
+LEAST_SURPRISE = 1e-3  # nats; who is surer than that is as good as certain
 FAR = 0.25  # how far an image is moved, as a share of its side
 
 
@@ -90,3 +91,19 @@ def surprises(logits: Tensor, moves: Tensor) -> Tensor:
         + F.cross_entropy(down, every[:, 0], reduction="none") / 2
         + F.cross_entropy(right, every[:, 1], reduction="none") / 2
     )
+
+
+def mean_surprise(turner: nn.Module, images: Tensor) -> Tensor:
+    """The mean over all turns and moves of square images of log -log p: (N,).
+
+    The outer logarithm, since a view that a good image is certain of and another is not tells more
+    than one on which nobody is.
+    """
+    found = []
+    for down in range(MOVES):
+        for right in range(MOVES):
+            moves = torch.tensor([[down, right]], device=images.device).expand(len(images), 2)
+            views = all_turns(moved(images, moves[:, 0], moves[:, 1]))
+            nats = surprises(turner(views), moves).view(TURNS, -1)
+            found.append(nats.clamp_min(LEAST_SURPRISE).log().mean(0))
+    return torch.stack(found).mean(0)
