@@ -169,12 +169,14 @@ def fine_scratch(image: np.ndarray, rng: Rng) -> Planted:
 
 
 def small_stain(image: np.ndarray, rng: Rng) -> Planted:
-    """A disc of 12 pixels with half the contrast and another brightness, as ``stain`` has them."""
+    """A disc of 12 pixels with half the contrast, brighter or darker by 70, with a soft edge."""
     top, left = (rng.uniform(0.1, 0.9) * side for side in image.shape)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     mask = (y - top) ** 2 + (x - left) ** 2 <= (STAIN_WIDTH / 2) ** 2
     share = ndimage.gaussian_filter(mask.astype(float), 1)
-    return (1 - share) * image + share * (0.5 * image + rng.choice([10, 110])), mask
+    middle = image.mean()
+    stained = middle + 0.5 * (image - middle) + rng.choice([-70, 70])
+    return (1 - share) * image + share * stained, mask
 
 
 FINE: dict[str, Callable[[np.ndarray, Rng], Planted]] = {

@@ -18,7 +18,7 @@ from mezzotint.data.store import load_images
 from mezzotint.data.wholes import open_wholes
 from mezzotint.detection import Ground, Scorer, maps, parts_of
 from mezzotint.detection.layouts import open_tested
-from mezzotint.detection.parts import Rated, kind_weights, layout_part
+from mezzotint.detection.parts import Layout, Rated, kind_weights
 from mezzotint.detection.scanning import scan
 from mezzotint.detection.tiles import starts, total_weights, weights
 from mezzotint.errors import DataError, UsageError
@@ -298,7 +298,7 @@ def test_kinds_count_where_things_have_a_place_and_not_for_textures():
     for pixels in (things, noise):
         good = np.clip(pixels, 0, 255).astype(np.uint8)[..., None]
         ground = Ground(torch.nn.Identity(), lambda images: [], good[:40])
-        rate = layout_part(ground)
+        rate = Layout(ground)
         found.append(kind_weights(ground, {"layout": rate}, good[40:])["layout"])
     assert found[0] > 1.5
     assert found[1] < 0.3

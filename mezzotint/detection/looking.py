@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -17,7 +18,7 @@ from mezzotint.features.extractor import Pixels
 from mezzotint.images import to_float
 
 Network = Callable[[Tensor], list[Tensor]]
-PART, CELLS = 64, 7
+PART, PART_PIXELS, CELLS = 64, 1 << 19, 7
 STRENGTH, WALKS = 0.25, 3
 MOST_VECTORS = 40_000
 
@@ -117,9 +118,15 @@ class Look:
 
 
 def looks(ground: Ground, pixels: Pixels) -> Iterator[Look]:
-    """uint8 (n, H, W, C) images, ``PART`` at a time."""
-    for at in range(0, len(pixels), PART):
-        yield Look(ground, to_float(pixels[at : at + PART]))
+    """uint8 (n, H, W, C) images, 64 at a time, fewer where they are large."""
+    count = at_once(pixels)
+    for at in range(0, len(pixels), count):
+        yield Look(ground, to_float(pixels[at : at + count]))
+
+
+def at_once(pixels: Pixels) -> int:
+    """How many images of (n, H, W, C) are looked at together."""
+    return max(1, min(PART, PART_PIXELS // int(np.prod(pixels.shape[1:3]))))
 
 
 def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) -> Tensor:
@@ -130,9 +137,11 @@ def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) ->
 def law_of_places(vectors: Callable[[Look], Tensor], ground: Ground) -> Gaussian:
     """A Gaussian of vectors (N, d, h, w) of good images, all places together."""
 
+    part = at_once(ground.good)
+
     def listed(look: Look) -> Tensor:
         rows = vectors(look).movedim(1, -1).flatten(0, 2)
-        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
+        return rows[:: max(1, len(rows) * (len(ground.good) // part + 1) // MOST_VECTORS)]
 
     return fit_gaussian(every(listed, ground, ground.good))
 

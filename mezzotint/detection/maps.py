@@ -14,7 +14,8 @@ from torch import Tensor
 from mezzotint.similarity import ssim_map
 
 WINDOW = 11
-SMOOTHING, MOST_SMOOTHING = 1 / 32, 2.0  # sigma of a heat map's blur: of the shorter side, pixels
+SMOOTHING = 1 / 32  # sigma of a heat map's blur, of the image's shorter side
+LARGE = 128  # shorter side from which maps are not blurred: a scratch is 2 pixels wide there too
 PEAK, MOST_PEAK = 0.03, 128  # the hottest pixels whose mean is an image's score: share, number
 
 
@@ -58,8 +59,10 @@ def resized_map(heat: NDArray[np.floating], size: tuple[int, ...]) -> NDArray[np
 
 
 def smooth(maps: Tensor, share: float = SMOOTHING) -> Tensor:
-    """Gaussian blur, sigma a share of the shorter side, 2 pixels at most; mirrored edges."""
-    sigma = min(share * min(maps.shape[-2:]), MOST_SMOOTHING)
+    """Gaussian blur, sigma a share of the shorter side, mirrored edges; none of large images."""
+    if min(maps.shape[-2:]) >= LARGE:
+        return maps
+    sigma = share * min(maps.shape[-2:])
     radius = min(int(3 * sigma + 0.5), min(maps.shape[-2:]) - 1)
     steps = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
     weights = torch.exp(-steps.square() / (2 * sigma * sigma))

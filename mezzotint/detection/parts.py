@@ -48,6 +48,7 @@ from mezzotint.seeds import ImageNoise
 
 STAGES_USED = 2
 BOUND_DRAWS = 8
+ALIKE, NOISE = 0.8, 0.95  # shares of a usual distance to the nearest: of things, of mere noise
 CHANCE = math.log(4) + math.log(3)  # nats of turn and moves, that halved, for who knows nothing
 
 
@@ -132,17 +133,31 @@ def marked_part(look: Look) -> Tensor:
     return look.marks
 
 
-def layout_part(ground: Ground) -> Rate:
+class Layout:
     """Distance to the nearest good images by what is where: another kind of thing.
 
     :attr:`Look.layout`, each number in units of its spread, turned to the main directions of good
     images and there divided by the root of the spread, half way to a Mahalanobis distance; the mean
     distance to the three nearest.
+
+    Args:
+        ground: its good images are the memory.
     """
-    rows = every(lambda look: look.layout, ground, ground.good)
-    turn = fit_turn(rows)
-    memory = turned(turn, rows)
-    return lambda look: Rated(distance_to(memory, turned(turn, look.layout)))
+
+    def __init__(self, ground: Ground) -> None:
+        rows = every(lambda look: look.layout, ground, ground.good)
+        self.turn = fit_turn(rows)
+        self.memory = turned(self.turn, rows)
+
+    def __call__(self, look: Look) -> Rated:
+        """The distances of a few images."""
+        return Rated(distance_to(self.memory, turned(self.turn, look.layout)))
+
+    def alike(self, look: Look) -> Tensor:
+        """The distance to the nearest as a share of that to a usual one (N,): 1 of mere noise."""
+        near = distance_to(self.memory, turned(self.turn, look.layout))
+        apart = torch.cdist(turned(self.turn, look.layout), self.memory).median(1).values
+        return near / apart.clamp_min(1e-12)
 
 
 def turn_part(look: Look) -> Rated:
@@ -190,7 +205,7 @@ PARTS: dict[str, Part] = {
     "whole-texture": Part((Reconstructs,), whole_texture_part),
     "marks": Part((Marks,), mapped(marked_part), able=lambda family: family.marking),
     "turns": Part((Turns,), lambda ground: turn_part, able=lambda family: family.turning),
-    "layout": Part((Reconstructs,), layout_part),
+    "layout": Part((Reconstructs,), Layout),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
     "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
@@ -234,13 +249,16 @@ def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dic
         rates: the parts made ready.
         good: uint8 (n, H, W, C) good images that no density was fitted to.
     """
-    if "layout" not in rates:
+    layout = rates.get("layout")
+    if not isinstance(layout, Layout):
         return {}
     looked = list(looks(ground, good))
-    plain = torch.cat([rates["layout"](look).scores for look in looked])
-    moved = torch.cat([rates["layout"](_moved_round(look)).scores for look in looked])
+    plain = torch.cat([layout(look).scores for look in looked])
+    moved = torch.cat([layout(_moved_round(look)).scores for look in looked])
     marks = [False] * len(plain) + [True] * len(moved)
     order = max(0.0, 2 * auroc(torch.cat([plain, moved]).numpy(), marks) - 1) ** 4
+    alike = float(torch.cat([layout.alike(look) for look in looked]).median())
+    order *= min(max((NOISE - alike) / (NOISE - ALIKE), 0.0), 1.0)
     found = {"layout": 2 * order}
     if "turns" in rates:
         unsure = torch.cat([rates["turns"](look).scores for look in looked]).mean()
