@@ -113,13 +113,16 @@ def plain(case: Case, given: Length) -> Said:
     return Said(errors.numpy(), heat.numpy())
 
 
-def memory_bank(case: Case) -> Said:
-    """Distance of patches to the nearest of training patches; the worst patch of an image."""
-    seen = bank_vectors(case.train[:FITTED])
+def memory_bank(case: Case, side: int = SIDE) -> Said:
+    """Distance of patches to the nearest of training patches; the worst patch of an image.
+
+    Images are brought to ``side`` pixels.
+    """
+    seen = bank_vectors(case.train[:FITTED], side)
     memory = density.remember(seen.movedim(1, -1).flatten(0, 2), PATCHES)
     heats, worst = [], []
     for at in range(0, len(case.tested), 64):
-        vectors = bank_vectors(case.tested[at : at + 64]).movedim(1, -1)
+        vectors = bank_vectors(case.tested[at : at + 64], side).movedim(1, -1)
         near = torch.cdist(vectors.flatten(0, 2), memory).min(1).values.view(vectors.shape[:3])
         worst.append(near.flatten(1).amax(1))
         heats.append(maps.smooth(maps.enlarged(near, case.tested.shape[1:3])))
@@ -127,10 +130,10 @@ def memory_bank(case: Case) -> Said:
 
 
 @torch.inference_mode()
-def bank_vectors(pixels: np.ndarray) -> torch.Tensor:
+def bank_vectors(pixels: np.ndarray, side: int) -> torch.Tensor:
     parts = []
     for at in range(0, len(pixels), 32):
-        shown = resized(rgb((to_float(pixels[at : at + 32]) + 1) * 127.5), SIDE)
+        shown = resized(rgb((to_float(pixels[at : at + 32]) + 1) * 127.5), side)
         parts.append(density.patch_vectors(lite().stages((shown - 127) / 128)[STAGES]))
     return torch.cat(parts)
 

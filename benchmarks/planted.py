@@ -1,4 +1,4 @@
-"""Textures with planted defects of six kinds, each with its mask."""
+"""Textures with planted defects, each with its mask: six kinds at 64 pixels, two fine at 256."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -114,4 +114,72 @@ DEFECTS: dict[str, Callable[[np.ndarray, np.ndarray, Rng], Planted]] = {
     "hole": hole,
     "grain": grain,
     "foreign": foreign,
+}
+
+
+LARGE, LARGE_TRAIN, LARGE_GOOD, LARGE_BAD = 256, 200, 60, 30  # the last: of each kind
+MIDDLE = 256  # large training crops lie left of it, test crops right
+SCRATCH_WIDTH, STAIN_WIDTH = 2, 12
+
+
+def large_set(name: str, seed: int = 0) -> Set:
+    """Crops of 256 pixels of one texture; scratches of 2 pixels, then stains of 12.
+
+    The picture has 512 x 512 pixels, so crops of one half differ only in where they begin, and the
+    good ones to test lie in the half that was not trained on.
+    """
+    rng = np.random.default_rng(seed)
+    picture = getattr(data, name)().astype(np.float64)
+    left, right = picture[:, :MIDDLE], picture[:, MIDDLE:]
+    train = [_large_crop(left, rng) for _ in range(LARGE_TRAIN)]
+    good = [_large_crop(right, rng) for _ in range(LARGE_GOOD)]
+    planted = [(kind, plant(_large_crop(right, rng), rng))
+               for kind, plant in FINE.items() for _ in range(LARGE_BAD)]  # fmt: skip
+    bad, masks = zip(*(pair for _, pair in planted), strict=True)
+    kinds = [kind for kind, _ in planted]
+    return Set(_levels(train), _levels(good), _levels(bad), np.stack(masks), kinds)
+
+
+def scan_of(name: str, side: int, rng: Rng) -> np.ndarray:
+    """A large picture (side, side) of the half that is tested on, mirrored as often as it takes."""
+    part = getattr(data, name)().astype(np.float64)[:, MIDDLE:]
+    top, left = rng.integers(0, 256, 2)
+    return np.pad(part, ((0, side), (0, side)), "reflect")[top : top + side, left : left + side]
+
+
+def _large_crop(picture: np.ndarray, rng: Rng) -> np.ndarray:
+    top = rng.integers(0, picture.shape[0] - LARGE + 1)
+    return picture[top : top + LARGE]
+
+
+def fine_scratch(image: np.ndarray, rng: Rng) -> Planted:
+    """A bent line 2 pixels wide and 77 to 154 long, brighter or darker by 70."""
+    angle, bend = rng.uniform(0, np.pi), rng.normal() * 0.01 * SIZE / LARGE
+    along = np.linspace(-0.5, 0.5, 1600) * rng.uniform(0.3, 0.6) * LARGE
+    top, left = (rng.uniform(0.2, 0.8) * side for side in image.shape)
+    y = top + along * np.sin(angle) + bend * along**2 * np.cos(angle)
+    x = left + along * np.cos(angle) - bend * along**2 * np.sin(angle)
+    mask = np.zeros(image.shape, dtype=bool)
+    for down in range(SCRATCH_WIDTH):
+        for right in range(SCRATCH_WIDTH):
+            rows, columns = (y + down).astype(int), (x + right).astype(int)
+            inside = (y >= 0) & (x >= 0) & (rows < mask.shape[0]) & (columns < mask.shape[1])
+            mask[rows[inside], columns[inside]] = True
+    return np.where(mask, image + rng.choice([-70, 70]), image), mask
+
+
+def small_stain(image: np.ndarray, rng: Rng) -> Planted:
+    """A disc of 12 pixels with half the contrast, brighter or darker by 70, with a soft edge."""
+    top, left = (rng.uniform(0.1, 0.9) * side for side in image.shape)
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    mask = (y - top) ** 2 + (x - left) ** 2 <= (STAIN_WIDTH / 2) ** 2
+    share = ndimage.gaussian_filter(mask.astype(float), 1)
+    middle = image.mean()
+    stained = middle + 0.5 * (image - middle) + rng.choice([-70, 70])
+    return (1 - share) * image + share * stained, mask
+
+
+FINE: dict[str, Callable[[np.ndarray, Rng], Planted]] = {
+    "scratch": fine_scratch,
+    "stain": small_stain,
 }

@@ -122,6 +122,9 @@ class Detect:
     """Look with the model's own encoder, or with effnet-lite0 (ImageNet)."""
     good: str | None = None
     """Good images the run was not trained on; by default those it held out."""
+    tile: int | None = None
+    """Scan pictures larger than the model at their own size, by overlapping tiles of this side (the
+    model's), in bounded memory; by default as the run was trained. 0: shrink them."""
     out: Path | None = None
     """Folder of scores.csv, detection.json and pictures; by default RUN/detection."""
     json: bool = False

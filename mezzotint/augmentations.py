@@ -144,3 +144,24 @@ def _covered(uniform: Tensor, side: int) -> Tensor:
     start = _whole(uniform, side + 1 - length % 2) - length // 2
     places = torch.arange(side, device=uniform.device)
     return (places >= start[:, None]) & (places < start[:, None] + length)
+
+
+def cropped(images: Tensor, side: int, uniform: Tensor) -> Tensor:
+    """A square of each image: (N, C, H, W) -> (N, C, min(side, H), min(side, W)).
+
+    Args:
+        images: (N, C, H, W).
+        side: of the square.
+        uniform: (N, 2) in [0, 1); decides how far down and right it lies.
+    """
+    for axis in (2, 3):
+        length = images.shape[axis]
+        if side < length:
+            starts = (uniform[:, axis - 2] * (length - side + 1)).long().clamp_max(length - side)
+            wanted = starts[:, None] + torch.arange(side, device=images.device)
+            shape = [len(images), 1, 1, 1]
+            shape[axis] = side
+            kept = list(images.shape)
+            kept[axis] = side
+            images = images.gather(axis, wanted.view(shape).expand(kept))
+    return images

@@ -55,6 +55,8 @@ class Train:
     """Image size: 64, or 48x32 (width x height); by default read from the data."""
     channels: Literal[1, 3, 4] | None = None
     """Grey, RGB or RGBA; by default read from the data."""
+    tile: int | None = None
+    """Cut pictures into squares of this side instead of shrinking them; detect scans by them."""
     batch: int | None = None
     """Images an optimiser step; by default the preset's."""
     seed: int | None = None

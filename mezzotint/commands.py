@@ -35,6 +35,7 @@ def train(command: "cli.Train") -> int:
     # of several processes only the first one speaks
     named: dict[str, Any] = {"out": command.out, "preset": command.preset, "start": command.start}
     named |= {"lora": True} if command.lora else {}
+    named |= {"tile": command.tile} if command.tile else {}
     quiet = command.quiet or os.environ.get("RANK", "0") != "0"
     show: Progress = Silent()
     with Terminal(f"training {command.family}") as terminal:
@@ -131,7 +132,7 @@ def detect(command: "arguments.Detect") -> int:
     """Score, judge, and name the files."""
     from mezzotint import api
 
-    names = ("false_alarms", "score", "features", "good")
+    names = ("false_alarms", "score", "features", "good", "tile")
     options = {name: getattr(command, name) for name in names}
     out = command.out or Path(command.model) / "detection"
     with Terminal("detecting") as terminal:

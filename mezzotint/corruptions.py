@@ -78,6 +78,62 @@ def defects(clean: Tensor, strength: float, draws: Draws) -> Tensor:
     return damaged.clamp(0, 1)
 
 
+def flaws(clean: Tensor, strength: float, draws: Draws) -> Tensor:
+    """Three scratches or stains an image, of sizes in pixels, whatever the image's own size.
+
+    Half are bent lines 1 to 4 pixels wide, half spots of 4 to 32 pixels, both with soft rims. Each
+    shifts the levels, flattens the contrast, or is filled with what :func:`defects` fills with;
+    ``strength`` is the largest shift.
+    """
+    damaged, middle = clean, clean.mean((2, 3), keepdim=True)
+    foreign = _foreign(clean, draws)
+    for _ in range(3):
+        share = torch.where(draws.rand(1, 1, 1) < 0.5, _line(clean, draws), _spot(clean, draws))
+        amount = strength * (0.1 + 0.9 * draws.rand(1, 1, 1).square())
+        shift = torch.where(draws.rand(1, 1, 1) < 0.5, amount, -amount)
+        contrast = torch.where(draws.rand(1, 1, 1) < 0.5, draws.rand(1, 1, 1), 1.0)
+        stained = middle + contrast * (damaged - middle) + shift
+        odd = draws.rand(1, 1, 1) < 0.35
+        filled = torch.where(odd, foreign, stained)
+        damaged = torch.lerp(damaged, filled.clamp(0, 1), share)
+    return damaged
+
+
+def _line(images: Tensor, draws: Draws) -> Tensor:
+    """How far each pixel belongs to a bent line 1 to 4 pixels wide: (N, 1, H, W) in [0, 1]."""
+    along, across = _turned_grid(images, draws)
+    length, width, bend = draws.rand(3).T[:, :, None, None]
+    half = (0.1 + 0.4 * length) * min(images.shape[-2:])
+    off = across - (bend - 0.5) * along.square() / half
+    inside = (along.abs() < half).to(images.dtype)
+    return torch.mul(((0.5 + 1.5 * width) - off.abs() + 0.5).clamp(0, 1), inside)[:, None]
+
+
+def _spot(images: Tensor, draws: Draws) -> Tensor:
+    """How far each pixel belongs to an uneven ellipse: (N, 1, H, W).
+
+    4 to 32 pixels across, half of the image's shorter side at the most.
+    """
+    along, across = _turned_grid(images, draws)
+    size, shape, rim = draws.rand(3).T[:, :, None, None]
+    largest = max(min(16.0, min(images.shape[-2:]) / 4), 2.0)
+    radius = 2 * (largest / 2) ** size  # even in the logarithm
+    far = (along.square() + (across * (0.6 + 0.8 * shape)).square()).sqrt()
+    uneven = F.interpolate(draws.rand(1, 8, 8), images.shape[-2:], mode="bicubic") - 0.5
+    edge = radius * (1 + uneven[:, 0]) - far
+    return torch.clamp(edge / (1 + 2 * rim) + 0.5, 0, 1)[:, None]
+
+
+def _turned_grid(images: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Pixels along and across a random direction through a random place: (N, H, W) each."""
+    height, width = images.shape[-2:]
+    angle, down, right = draws.rand(3).T[:, :, None, None]
+    y = torch.arange(height, device=images.device).view(1, height, 1) - down * height
+    x = torch.arange(width, device=images.device).view(1, 1, width) - right * width
+    turn = angle * torch.pi
+    return x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
+
+
 def _ragged(images: Tensor, draws: Draws) -> Tensor:
     """Half of the time the hills of a smooth random field, else its thin contour: (N, 1, H, W)."""
     coarse = draws.rand(1, 6, 6)
@@ -137,6 +193,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "blur": blur,
     "patches": patches,
     "defects": defects,
+    "flaws": flaws,
 }
 
 

@@ -207,7 +207,7 @@ def test_every_score_of_odd_sizes_and_colours(family: str, channels: int, score:
         return
     found = mz.detect(model, images, 0.1, score, good=images)
     assert np.isfinite(found.scores).all()
-    assert set(found.parts) == set(SCORES[score]) - {"imagenet"}
+    assert set(found.parts) == set(SCORES[score]) - {"imagenet", "marks", "turns"}
 
 
 def test_a_score_does_not_depend_on_the_other_images(place: Path) -> None:
@@ -396,13 +396,16 @@ def test_equal_images_leave_none_to_calibrate_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_damage_of_an_image_depends_on_the_image_alone(channels: int) -> None:
-    from mezzotint.corruptions import defects
+@pytest.mark.parametrize("name", ["defects", "flaws"])
+def test_the_damage_of_an_image_depends_on_the_image_alone(channels: int, name: str) -> None:
+    from mezzotint.corruptions import CORRUPTIONS
     from mezzotint.seeds import ImageNoise
 
+    damage = CORRUPTIONS[name]
+
     clean = torch.rand(6, channels, 15, 22)
-    whole = defects(clean, 0.6, ImageNoise(range(6)))
-    part = defects(clean[2:3], 0.6, ImageNoise([2]))
+    whole = damage(clean, 0.6, ImageNoise(range(6)))
+    part = damage(clean[2:3], 0.6, ImageNoise([2]))
     torch.testing.assert_close(whole[2:3], part)
     changed = (whole != clean).any(1).float().mean((1, 2))
     assert 0 < changed.mean() < 0.5

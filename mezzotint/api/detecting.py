@@ -1,7 +1,9 @@
 """Find bad images with a model that was trained on good ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,11 @@ from torch import Tensor
 
 from mezzotint import detection
 from mezzotint.api.opening import Data, open_images, open_model, trained_on
+from mezzotint.data.cache import printable
+from mezzotint.data.cutting import picture_of
 from mezzotint.data.dataset import Images
+from mezzotint.data.sources import open_source
+from mezzotint.data.wholes import Wholes, open_wholes
 from mezzotint.detection import Detection, drawing
 from mezzotint.errors import DataError, MissingInputError, UsageError, nearest
 from mezzotint.families.base import Family
@@ -31,6 +37,7 @@ def detect(
     good: Data | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    tile: int | None = None,
 ) -> Detection:
     """Score images by how far they are from the good ones a model was trained on.
 
@@ -49,9 +56,13 @@ def detect(
         out: folder for scores and pictures; by default ``detection`` in the run's folder, and none
             for a model.
         progress: where to report.
+        tile: scan pictures at the size they have by overlapping tiles of this side, the model's, in
+            bounded memory; the held-out good pictures that set the threshold are scanned the same
+            way. None: as the run was trained; 0: shrink every picture to the model's size.
 
     Raises:
-        UsageError: no such score or features, or a rate that is not between 0 and 1.
+        UsageError: no such score or features, a rate that is not between 0 and 1, or a tile that is
+            not of the model's size.
         DataError: too few good images, or images that are not what they have to be.
         MezzotintError: the model or the data cannot be read.
     """
@@ -60,19 +71,30 @@ def detect(
     require_rate(false_alarms)
     network = open_network(family, features)
     chosen = detection.parts_of(family, score, network is not None, features != OWN)
-    sides = good_sides(model, family, good, show)
-    tested = detection.open_tested(data, lambda spec: _images(spec, family, show))
-    goods = detection.share_out(*sides)
-    name = features if network else "none"
+    side = tile_of(model, family, tile)
+    goods: detection.Goods[Any]
+    if side is None:
+        tested = detection.open_tested(data, lambda spec: _images(spec, family, show))
+        goods = detection.share_out(*good_sides(model, family, good, show))
+    else:
+        tested = detection.open_tested(_path(data), lambda spec: open_pictures(spec, family))
+        goods = whole_goods(model, family, good, side, show)
+    name, folder = features if network else "none", _folder(model, out)
     look = network or (lambda images: [])
-    found = detection.detect(family, look, tested, goods, chosen, name, false_alarms, show)
-    folder = _folder(model, out)
+    keep = None if folder is None else folder / "maps"
+    settled = (chosen, name, false_alarms, show, side, keep)
+    found = detection.detect(family, look, tested, goods, *settled)
     if folder is None:
         return found
-    pixels = tested.images.gather(range(len(tested.images)))
-    found = replace(found, pictures=drawing.draw(found, pixels, folder))
+    found = replace(found, pictures=drawing.draw(found, _pixels_of(tested.images), folder))
     detection.write(found, folder)
     return found
+
+
+def _pixels_of(images: Images | Wholes) -> Callable[[int], NDArray[np.uint8]]:
+    if isinstance(images, Wholes):
+        return images.pixels
+    return lambda at: images.gather([at])[0]
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,60 @@ def detection_table(found: Detection) -> str:
     return detection.tabulated(found)
 
 
+def tile_of(model: str | Path | Family, family: Family, tile: int | None) -> int | None:
+    """The side of the tiles to scan by, or None to score images whole.
+
+    Raises:
+        UsageError: the model is not of that size.
+    """
+    asked = _header(model).get("tile") if tile is None else tile
+    if not asked:
+        return None
+    if family.shape[1:] != (asked, asked):
+        height, width = family.shape[1:]
+        fix = f"give --tile {height}" if height == width else "train with --tile 256"
+        raise UsageError(
+            f"the model looks at {width}x{height} pixels, not at tiles of {asked}", "tile", fix
+        )
+    return int(asked)
+
+
+def open_pictures(data: str | Path, family: Family) -> Wholes:
+    """Pictures at the size they have, in the model's colours."""
+    return open_wholes(open_source(data), family.shape[0])  # type: ignore[arg-type]
+
+
+def whole_goods(
+    model: str | Path | Family, family: Family, good: Data | None, tile: int, show: Progress
+) -> detection.Goods[Wholes]:
+    """Held-out good pictures by duty, and tiles of those that the run was trained on.
+
+    Raises:
+        UsageError, MissingInputError, DataError: as :func:`good_sides`, or too few are left, or one
+            is smaller than a tile.
+    """
+    header = _header(model)
+    if good is not None:
+        pictures = open_pictures(_path(good), family)
+        return detection.share_out_wholes(pictures, (), None, tile)
+    images = _own_images(header, family, str(model), show)
+    pictures = open_pictures(header["spec"], family)
+    names = images.held_out.names_of(range(len(images.held_out)))
+    apart = {picture_of(name) if header.get("tile") else name for name in names}
+    held = [at for at, name in enumerate(pictures.names) if printable(name) in apart]
+    others = [at for at in range(len(pictures)) if at not in set(held)]
+    known = detection.whole_digests(pictures.subset(others))
+    rows = detection.drawn(images.train) if header.get("tile") else None
+    fitting = None if rows is None else images.train.gather(rows)
+    return detection.share_out_wholes(pictures.subset(held), known, fitting, tile)
+
+
+def _path(data: Data) -> str | Path:
+    if isinstance(data, Images):
+        raise UsageError("packed images have one size", "tile", "name the folder they are from")
+    return data
+
+
 def require_rate(rate: float) -> None:
     """Check a false-alarm rate.
 
@@ -165,7 +241,7 @@ def good_sides(
         UsageError: there is no run that says what it was trained on.
         MissingInputError, DataError: its images are not there any more, or others.
     """
-    header = {} if isinstance(model, Family) else _header(Path(model))
+    header = _header(model)
     trained_with = header.get("fingerprint")
     if good is None:
         images = _own_images(header, family, str(model), show)
@@ -177,14 +253,14 @@ def good_sides(
     return images, trained_on(images) if only_held_out else None
 
 
-def _own_images(header: dict[str, str], family: Family, where: str, show: Progress) -> Images:
+def _own_images(header: dict[str, Any], family: Family, where: str, show: Progress) -> Images:
     if not header:
         raise UsageError(
             "only a run says which good images it was not trained on", where, "name some with good"
         )
     spec = header["spec"]
     try:
-        images = _images(spec, family, show)
+        images = _images(spec, family, show, header.get("tile"))
     except MissingInputError as error:
         fix = "name its new place, or other good images, with --good"
         raise MissingInputError("the run's images are not here any more", spec, fix) from error
@@ -197,20 +273,26 @@ def _own_images(header: dict[str, str], family: Family, where: str, show: Progre
     return images
 
 
-def _header(path: Path) -> dict[str, str]:
-    """``spec`` and ``fingerprint`` of what a run was trained on; nothing for a model folder."""
-    run = RunFolder(path)
+def _header(model: str | Path | Family) -> dict[str, Any]:
+    """``spec``, ``fingerprint``, ``tile`` of what a run was trained on; nothing without a run."""
+    if isinstance(model, Family):
+        return {}
+    run = RunFolder(Path(model))
     if not run.exists():
         return {}
     told = run.header().get("data")
     known = isinstance(told, dict) and all(
         isinstance(told.get(key), str) for key in ("spec", "fingerprint")
     )
-    return {key: told[key] for key in ("spec", "fingerprint")} if known and told else {}
+    if not known or not told:
+        return {}
+    tile = told.get("tile")
+    found = {key: told[key] for key in ("spec", "fingerprint")}
+    return found | ({"tile": tile} if isinstance(tile, int) else {})
 
 
-def _images(data: Data, family: Family, show: Progress) -> Images:
-    return open_images(data, family.shape[1:], family.shape[0], show)
+def _images(data: Data, family: Family, show: Progress, tile: int | None = None) -> Images:
+    return open_images(data, family.shape[1:], family.shape[0], show, tile=tile)
 
 
 def _blank(family: Family) -> Tensor:

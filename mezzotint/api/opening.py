@@ -35,14 +35,17 @@ def open_images(
     channels: int | None,
     show: Progress,
     limit: Limit | None = None,
+    tile: int | None = None,
 ) -> Images:
     """Load images, or check that loaded ones have the model's shape.
 
-    Where neither the model nor the user has a size, ``limit`` is the most to take.
+    Where neither the model nor the user has a size, ``limit`` is the most to take; ``tile`` is that
+    of :func:`mezzotint.data.store.load_images`.
     """
     if not isinstance(data, Images):
         count = counter(show, "reading image")
-        return load_images(data, size=size, channels=channels, progress=count, limit=limit)
+        kept = {"size": size, "channels": channels, "limit": limit, "tile": tile}
+        return load_images(data, progress=count, **kept)  # type: ignore[arg-type]
     fits = size in (None, data.size) and channels in (None, data.channels)
     if not fits:
         raise UsageError(

@@ -24,6 +24,7 @@ from mezzotint.training.session import Session
 from mezzotint.training.sizes import limit_of
 
 SHARE = 0.25  # of the teacher's training time
+LEAST_TILE, MOST_TILE = 32, 1024
 WHOLE = 1e-5  # rate of all weights of a pipeline, as diffusers' script has it
 FURTHER = {"optimizer": "adam", "lr": 1e-4}  # weights that are good already move slowly
 
@@ -59,6 +60,7 @@ def train(
     progress: Progress | None = None,
     start: str | Path | None = None,
     lora: bool = False,
+    tile: int | None = None,
     **options: Any,
 ) -> Run:
     """Train a model, or go on with the training found in ``out``.
@@ -73,6 +75,8 @@ def train(
             stays as it is. The rate is then low unless given (``lr=1e-4``).
         lora: let a Stable Diffusion pipeline of ``start`` learn low-rank products (``rank=8``) in
             place of all weights of its U-Net.
+        tile: cut pictures into squares of this side instead of shrinking them, so that details keep
+            their size; ``detect`` then scans pictures by such tiles.
         options: options of the model (``latent=64``) and of training (``images="2M"``,
             ``budget="10m"``, ``batch=64``, ``seed=1``, ``lr=1e-3``).
 
@@ -87,8 +91,9 @@ def train(
     elif start is not None:
         family, options = _started(family, start), {**FURTHER, **options}
     plan = make_plan(family, preset, options)
+    require_tile(tile, plan.size)
     size = plan.size or settled_size(Path(out or default_folder(plan.kind.kind, spec_of(data))))
-    images = open_images(data, size, plan.channels, show, limit_of(plan))
+    images = open_images(data, size, plan.channels, show, limit_of(plan), tile)
     folder = RunFolder(Path(out) if out else default_folder(plan.kind.kind, images.spec))
     plan = plan.settled(images)
     for line in filter(None, [*images.describe(), plan.told(images), *plan.said]):
@@ -100,6 +105,7 @@ def train(
         adopt(model, base)
     recipe = plan.recipe_for(images)
     header = run_header(model, recipe, images)
+    header["data"] |= {"tile": tile} if tile else {}
     if folder.exists():
         require_same(folder.header(), header, str(folder.path))
     if folder.finished():
@@ -107,6 +113,21 @@ def train(
         return Run(load_model(folder.path), folder.path)
     Session(model, images, recipe, folder, header, show).run()
     return Run(model, folder.path)
+
+
+def require_tile(tile: int | None, size: tuple[int, int] | None) -> None:
+    """Check the side of tiles to train on.
+
+    Raises:
+        UsageError: it is not one that a model can have, or not the size that is asked for.
+    """
+    if tile is None:
+        return
+    if not LEAST_TILE <= tile <= MOST_TILE:
+        what = f"a tile of {tile} pixels"
+        raise UsageError(what, "tile", f"give {LEAST_TILE} to {MOST_TILE}; 256 suits two cores")
+    if size not in (None, (tile, tile)):
+        raise UsageError(f"a tile of {tile} and another size", "tile", "leave --size off")
 
 
 def _started(family: str | Family, start: str | Path) -> Family:

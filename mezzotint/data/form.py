@@ -25,10 +25,12 @@ class Limit(NamedTuple):
     Attributes:
         side: pixels.
         why: what sets it and what a larger one would take, in words.
+        whole: larger pictures of one size keep their aspect instead of becoming squares.
     """
 
     side: int
     why: str
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def natural_size(survey: Survey, limit: Limit | None = None) -> tuple[int, int]:
         small = max(height, width) <= KEPT_MOST if limit is None else _within(height, width, most)
         if small:
             return height, width
+        if limit is not None and limit.whole:
+            return _shrunk(most, height, width)
     short = min(survey.short, most)
     step = SQUARE_STEP if short <= SQUARE_MOST else LARGE_STEP
     side = max(short // step * step, KEPT_LEAST)
@@ -141,6 +145,15 @@ def natural_size(survey: Survey, limit: Limit | None = None) -> tuple[int, int]:
 def _within(height: int, width: int, most: int) -> bool:
     """Whether a picture costs about what a square of ``most`` pixels costs, or less."""
     return height * width <= KEPT_AREA * most * most and max(height, width) <= 2 * most
+
+
+def _shrunk(most: int, height: int, width: int) -> tuple[int, int]:
+    """A size of this aspect whose longer side is ``most``, in steps of 8, no side below 16."""
+    scale = most / max(height, width)
+    sides = [
+        max(KEPT_LEAST, round(side * scale / SQUARE_STEP) * SQUARE_STEP) for side in (height, width)
+    ]
+    return sides[0], sides[1]
 
 
 def story(want: Wanted, recipe: Recipe, survey: Survey, limit: Limit | None = None) -> Story:

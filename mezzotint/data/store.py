@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mezzotint.data.arrays import array_source, images_source
 from mezzotint.data.building import build, none_left, write_pack
 from mezzotint.data.cache import cache_home
+from mezzotint.data.cutting import cut
 from mezzotint.data.dataset import Images, Story
 from mezzotint.data.entry import Skip, Source
 from mezzotint.data.form import Limit, SizeLike, Wanted, settle, story, wanted
@@ -38,6 +39,7 @@ def load_images(
     progress: Progress | None = None,
     workers: int | None = None,
     limit: Limit | None = None,
+    tile: int | None = None,
 ) -> Images:
     """Images of one size and number of channels, packed once and kept in the cache.
 
@@ -53,19 +55,22 @@ def load_images(
             one to look at the files, one to decode them.
         workers: processes that decode; all processors by default.
         limit: the most pixels a side where no size is asked for, and why.
+        tile: cut pictures into squares of this side instead of shrinking them to ``size``.
 
     Raises:
         MissingInputError: nothing is there under that name.
-        DataError: nothing usable is in it.
+        DataError: nothing usable is in it, or a picture is smaller than a tile.
         UsageError: a setting does not make sense.
         StorageError, CannotCreateError: the pack cannot be written.
     """
-    want = wanted(size, channels, fit, background)
+    want = wanted(tile or size, channels, fit, background)
     home = cache if cache is not None else cache_home()
     ready = _ready(data)
     if ready is not None and _suits(ready, want):
         return ready
-    return _packed(_source(data, ready), want, home, progress, workers, limit)
+    source = _source(data, ready)
+    whole = cut(source, tile) if tile else source
+    return _packed(whole, want, home, progress, workers, limit)
 
 
 def _packed(

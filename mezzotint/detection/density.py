@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NEIGHBOURS = 3
+DIRECTIONS = 96
 MOST_REMEMBERED = 4096
 ROWS = 4096  # of a distance table held at once
 
@@ -49,6 +50,35 @@ def mahalanobis(gaussian: Gaussian, rows: Tensor) -> Tensor:
     """sqrt((x - m)' C^-1 (x - m)) of rows (n, d): (n,), float64."""
     apart = rows.double() - gaussian.mean
     return ((apart @ gaussian.precision) * apart).sum(1).clamp_min(0).sqrt()
+
+
+class Turn(NamedTuple):
+    """What brings rows (n, d) to a few directions: x -> (x - mean) @ directions, float32."""
+
+    mean: Tensor
+    directions: Tensor
+
+
+def fit_turn(rows: Tensor, most: int = DIRECTIONS) -> Turn:
+    """The main directions of rows (n, d), each number in units of its spread.
+
+    A direction of variance v is divided by v^(1/4): between a distance in space, which the few
+    largest directions rule, and a Mahalanobis distance, which noise rules.
+    """
+    exact = rows.double()
+    mean, spread = exact.mean(0), exact.std(0, correction=0)
+    spread = spread + 1e-3 * spread.mean().clamp_min(1e-6)
+    unit = (exact - mean) / spread
+    _, length, axes = torch.linalg.svd(unit / max(len(rows) - 1, 1) ** 0.5, full_matrices=False)
+    kept = axes[: min(most, max(1, len(rows) - 1))]
+    strength = length[: len(kept)].clamp_min(1e-6)
+    directions = (kept / strength[:, None].sqrt()).T / spread[:, None]
+    return Turn(mean.float(), directions.float())
+
+
+def turned(turn: Turn, rows: Tensor) -> Tensor:
+    """Rows (n, d) along the directions: (n, k)."""
+    return (rows - turn.mean) @ turn.directions
 
 
 def patch_vectors(stages: list[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """Pictures of a detection: the worst images with their heat, and curves."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mezzotint.detection.results import Detection
+from mezzotint.detection.scoring import Maps
 from mezzotint.figures import new_figure, save_figure
 from mezzotint.images import save_image
 from mezzotint.metrics.detecting import precision_recall
 
 WORST, COLUMNS, OVERLAYS = 24, 6, 100
+MOST_SHOWN, SAMPLED = 1024, 100_000  # pixels a side; values of a map that set the range of heat
 NAME_SHOWN = 24
 STRONGEST = 0.6  # opacity of the hottest place
 Pixels = NDArray[np.uint8]
@@ -39,38 +41,62 @@ def overlays(pixels: Pixels, maps: NDArray[np.float32], low: float, high: float)
     return np.asarray(np.round((1 - opacity) * shown + opacity * colours), dtype=np.uint8)
 
 
-def heat_range(maps: NDArray[np.float32]) -> tuple[float, float]:
+def heat_range(maps: Maps) -> tuple[float, float]:
     """From the usual to the hottest: the median and the 99.9th percentile of all pixels."""
-    low, high = np.quantile(maps, [0.5, 0.999])
+    some = maps if isinstance(maps, np.ndarray) else [_sampled(one) for one in maps]
+    values = some if isinstance(some, np.ndarray) else np.concatenate(some)
+    low, high = np.quantile(values, [0.5, 0.999])
     return float(low), float(high)
 
 
-def draw(found: Detection, pixels: Pixels, folder: Path) -> tuple[Path, ...]:
+def _sampled(heat: NDArray[np.float16]) -> NDArray[np.float32]:
+    step = max(1, heat.size // SAMPLED)
+    return np.asarray(heat).ravel()[::step].astype(np.float32)
+
+
+def shrunk(pixels: Pixels, heat: NDArray[Any]) -> tuple[Pixels, NDArray[np.float32]]:
+    """A large picture (H, W, C) and its map for people to look at: 1,024 pixels a side at most.
+
+    The picture is thinned; of the map the hottest of each cell is kept, so that no spot is lost.
+    """
+    step = -(-max(heat.shape) // MOST_SHOWN)
+    if step == 1:
+        return pixels, heat.astype(np.float32)
+    height, width = (side // step for side in heat.shape)
+    cells = np.asarray(heat[: height * step, : width * step]).reshape(height, step, width, step)
+    return pixels[::step, ::step][:height, :width], cells.max((1, 3)).astype(np.float32)
+
+
+def draw(found: Detection, pixels: Callable[[int], Pixels], folder: Path) -> tuple[Path, ...]:
     """Write ``worst.png``, ``overlays/`` and, where folders tell good from bad, ``curves.png``.
 
     Args:
         found: the detection.
-        pixels: its images, uint8 (n, H, W, C).
+        pixels: position -> the image, uint8 (H, W, C).
         folder: where they go.
 
     Raises:
         StorageError, CannotCreateError: a picture cannot be written.
     """
     rows = found.worst(OVERLAYS)
-    shown = pixels[rows]
-    heated = None
-    if found.maps is not None:
-        heated = overlays(shown, found.maps[rows], *heat_range(found.maps))
-        for rank, picture in enumerate(heated):
-            save_image(folder / "overlays" / f"{rank:03d}.png", picture)
-    written = [_draw_worst(found, rows[:WORST], shown, heated, folder / "worst.png")]
+    heats = None if found.maps is None else heat_range(found.maps)
+    shown: list[tuple[Pixels, Pixels | None]] = []
+    for rank, at in enumerate(rows):
+        if heats is None or found.maps is None:
+            shown.append((pixels(at), None))
+            continue
+        plain, heat = shrunk(pixels(at), found.maps[at])
+        heated = overlays(plain[None], heat[None], *heats)[0]
+        save_image(folder / "overlays" / f"{rank:03d}.png", heated)
+        shown += [(plain, heated)] if rank < WORST else []
+    written = [_draw_worst(found, rows[:WORST], shown[:WORST], folder / "worst.png")]
     if found.bad is not None and 0 < found.bad.sum() < len(found.bad):
         written.append(_draw_curves(found, folder / "curves.png"))
     return tuple(written)
 
 
 def _draw_worst(
-    found: Detection, rows: Sequence[int], pixels: Pixels, heated: Pixels | None, path: Path
+    found: Detection, rows: Sequence[int], shown: list[tuple[Pixels, Pixels | None]], path: Path
 ) -> Path:
     """The worst images, each beside itself under its heat, with name and p-value."""
     columns = min(COLUMNS, len(rows))
@@ -79,9 +105,9 @@ def _draw_worst(
     axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for axis, at, index in zip(axes, rows, range(len(rows)), strict=False):
-        plain = pixels[index][..., :3].repeat(4 - pixels.shape[3] if pixels.shape[3] < 3 else 1, 2)
-        axis.imshow(plain if heated is None else np.concatenate([plain, heated[index]], 1))
+    for axis, at, (pixels, heated) in zip(axes, rows, shown, strict=False):
+        plain = pixels[..., :3] if pixels.shape[2] > 1 else pixels.repeat(3, 2)
+        axis.imshow(plain if heated is None else np.concatenate([plain, heated], 1))
         _title(axis, found, at)
     figure.suptitle(f"worst of {len(found.names):,}, {found.promise.partition(',')[0]}", size=9)
     with warnings.catch_warnings():  # a letter the font lacks is a box here; scores.csv has it

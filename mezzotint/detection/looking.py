@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from mezzotint.alpha import weighed
 from mezzotint.detection.bands import band_features
@@ -17,7 +19,7 @@ from mezzotint.features.extractor import Pixels
 from mezzotint.images import to_float
 
 Network = Callable[[Tensor], list[Tensor]]
-PART = 64
+PART, PART_PIXELS, CELLS = 64, 1 << 19, 7
 STRENGTH, WALKS = 0.25, 3
 MOST_VECTORS = 40_000
 
@@ -83,6 +85,17 @@ class Look:
         return distances_of_places(self.ground.texture_law, self.bands, self.images.shape[-2:])
 
     @cached_property
+    def layout(self) -> Tensor:
+        """Brightness and detail in each of 7x7 cells of the images (N, d)."""
+        return adaptive_avg_pool2d(self.bands, CELLS).flatten(1)
+
+    @cached_property
+    def marks(self) -> Tensor:
+        """Logits of damage, as the model sees it (N, H, W)."""
+        marks: Tensor = self._model.mark(self.images).cpu()
+        return marks
+
+    @cached_property
     def stages(self) -> list[Tensor]:
         """The network's maps of the images."""
         return self.ground.network(self.images)
@@ -113,9 +126,15 @@ class Look:
 
 
 def looks(ground: Ground, pixels: Pixels) -> Iterator[Look]:
-    """uint8 (n, H, W, C) images, ``PART`` at a time."""
-    for at in range(0, len(pixels), PART):
-        yield Look(ground, to_float(pixels[at : at + PART]))
+    """uint8 (n, H, W, C) images, 64 at a time, fewer where they are large."""
+    count = at_once(pixels)
+    for at in range(0, len(pixels), count):
+        yield Look(ground, to_float(pixels[at : at + count]))
+
+
+def at_once(pixels: Pixels) -> int:
+    """How many images of (n, H, W, C) are looked at together."""
+    return max(1, min(PART, PART_PIXELS // int(np.prod(pixels.shape[1:3]))))
 
 
 def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) -> Tensor:
@@ -126,9 +145,11 @@ def every(function: Callable[[Look], Tensor], ground: Ground, pixels: Pixels) ->
 def law_of_places(vectors: Callable[[Look], Tensor], ground: Ground) -> Gaussian:
     """A Gaussian of vectors (N, d, h, w) of good images, all places together."""
 
+    part = at_once(ground.good)
+
     def listed(look: Look) -> Tensor:
         rows = vectors(look).movedim(1, -1).flatten(0, 2)
-        return rows[:: max(1, len(rows) * (len(ground.good) // PART + 1) // MOST_VECTORS)]
+        return rows[:: max(1, len(rows) * (len(ground.good) // part + 1) // MOST_VECTORS)]
 
     return fit_gaussian(every(listed, ground, ground.good))
 

@@ -5,15 +5,18 @@ Images are (N, C, H, W) in [0, 1], maps (N, H, W), higher where they differ more
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mezzotint.similarity import ssim_map
 
 WINDOW = 11
 SMOOTHING = 1 / 32  # sigma of a heat map's blur, of the image's shorter side
-PEAK = 0.03  # share of the pixels whose mean is the score of an image
+LARGE = 128  # shorter side from which maps are not blurred: a scratch is 2 pixels wide there too
+PEAK, MOST_PEAK = 0.03, 128  # the hottest pixels whose mean is an image's score: share, number
 
 
 def pixel_error(images: Tensor, rebuilt: Tensor) -> Tensor:
@@ -47,8 +50,18 @@ def enlarged(maps: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
+def resized_map(heat: NDArray[np.floating], size: tuple[int, ...]) -> NDArray[np.floating]:
+    """A heat map (h, w) at the size (H, W) of a mask, bilinear: never the mask at the map's."""
+    if heat.shape == tuple(size):
+        return heat
+    whole = torch.from_numpy(np.ascontiguousarray(heat, dtype=np.float32))[None]
+    return enlarged(whole, torch.Size(size))[0].numpy()
+
+
 def smooth(maps: Tensor, share: float = SMOOTHING) -> Tensor:
-    """Gaussian blur with a sigma that is a share of the shorter side; mirrored edges."""
+    """Gaussian blur, sigma a share of the shorter side, mirrored edges; none of large images."""
+    if min(maps.shape[-2:]) >= LARGE:
+        return maps
     sigma = share * min(maps.shape[-2:])
     radius = min(int(3 * sigma + 0.5), min(maps.shape[-2:]) - 1)
     steps = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
@@ -60,6 +73,14 @@ def smooth(maps: Tensor, share: float = SMOOTHING) -> Tensor:
 
 
 def peak(maps: Tensor, share: float = PEAK) -> Tensor:
-    """Mean of the highest values of each map, a share of the pixels and one at least: (N,)."""
+    """Mean of the highest values of each map, a share of the pixels, 1 to 128 of them: (N,).
+
+    The number is bounded because a defect does not grow with the picture it is in.
+    """
     flat = maps.flatten(1)
-    return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+    return flat.topk(peak_count(flat.shape[1], share), dim=1).values.mean(1)
+
+
+def peak_count(pixels: int, share: float = PEAK) -> int:
+    """How many of a map's values are its peak."""
+    return min(max(1, round(share * pixels)), MOST_PEAK)

@@ -1,10 +1,9 @@
 """How well scores and heat maps find what the folders call bad."""
 
-import numpy as np
-
 from mezzotint.detection.layouts import Marks, Tested
+from mezzotint.detection.maps import resized_map
 from mezzotint.detection.scoring import Scored
-from mezzotint.metrics.detecting import AUPRO_LIMIT, aupro, auroc, average_precision, f1
+from mezzotint.metrics.detecting import PixelTally, auroc, average_precision, f1
 
 PIXELS = ("pixel_auroc", "pixel_aupro")
 IMAGES = ("auroc", "average_precision", "f1", "false_alarms", "found")
@@ -45,8 +44,8 @@ def _pixel_numbers(tested: Tested, scored: Scored) -> tuple[dict[str, float], di
         return {}, dict.fromkeys(PIXELS, tested.left_out.get("pixel", "there are no masks"))
     if scored.maps is None:
         return {}, dict.fromkeys(PIXELS, "the score has no heat map")
-    maps = scored.maps.astype(np.float64)
-    return {
-        "pixel_auroc": auroc(maps, tested.masks),
-        "pixel_aupro": aupro(maps, tested.masks, AUPRO_LIMIT),
-    }, {}
+    tally = PixelTally()
+    for at, heat in enumerate(scored.maps):
+        mask = tested.mask_for(at, heat)
+        tally.add(resized_map(heat, mask.shape), mask)
+    return {"pixel_auroc": tally.auroc(), "pixel_aupro": tally.aupro()}, {}

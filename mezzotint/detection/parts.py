@@ -1,22 +1,28 @@
 """Parts of scores: each gives a heat map, a number an image, or both. One table has them all."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mezzotint.detection.density import (
+    distance_to,
     fit_gaussian,
+    fit_turn,
     mahalanobis,
     patch_vectors,
+    turned,
 )
 from mezzotint.detection.looking import (
+    CELLS,
     Ground,
     Look,
     distances_of_places,
     every,
     law_of_places,
+    looks,
 )
 from mezzotint.detection.maps import (
     feature_error,
@@ -27,11 +33,23 @@ from mezzotint.detection.maps import (
 )
 from mezzotint.errors import UsageError, nearest
 from mezzotint.families.base import Family
-from mezzotint.families.capabilities import Bounds, Denoises, Encodes, Reconstructs, Stages
+from mezzotint.families.capabilities import (
+    Bounds,
+    Denoises,
+    Encodes,
+    Marks,
+    Reconstructs,
+    Stages,
+    Turns,
+)
+from mezzotint.features.extractor import Pixels
+from mezzotint.metrics.detecting import auroc
 from mezzotint.seeds import ImageNoise
 
 STAGES_USED = 2
 BOUND_DRAWS = 8
+ALIKE, NOISE = 0.8, 0.95  # shares of a usual distance to the nearest: of things, of mere noise
+CHANCE = math.log(4) + math.log(3)  # nats of turn and moves, that halved, for who knows nothing
 
 
 class Rated(NamedTuple):
@@ -47,12 +65,14 @@ Rate = Callable[[Look], Rated]
 class Part(NamedTuple):
     """A part of a score: what a family must be able to do, and how it is made ready.
 
-    ``pretrained`` parts are for networks that others trained, not for the model's own encoder.
+    ``pretrained`` parts are for networks that others trained, not for the model's own encoder;
+    ``able`` asks a model that could do it in principle.
     """
 
     needs: tuple[type, ...]
     prepare: Callable[[Ground], Rate]
     pretrained: bool = False
+    able: Callable[[Any], bool] = lambda family: True
 
 
 def mapped(function: Callable[[Look], Tensor]) -> Callable[[Ground], Rate]:
@@ -108,6 +128,44 @@ def texture_part(look: Look) -> Tensor:
     return look.texture
 
 
+def marked_part(look: Look) -> Tensor:
+    """Logits of damage, as the model learnt to see it (2108.07610)."""
+    return look.marks
+
+
+class Layout:
+    """Distance to the nearest good images by what is where: another kind of thing.
+
+    :attr:`Look.layout`, each number in units of its spread, turned to the main directions of good
+    images and there divided by the root of the spread, half way to a Mahalanobis distance; the mean
+    distance to the three nearest.
+
+    Args:
+        ground: its good images are the memory.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        rows = every(lambda look: look.layout, ground, ground.good)
+        self.turn = fit_turn(rows)
+        self.memory = turned(self.turn, rows)
+
+    def __call__(self, look: Look) -> Rated:
+        """The distances of a few images."""
+        return Rated(distance_to(self.memory, turned(self.turn, look.layout)))
+
+    def alike(self, look: Look) -> Tensor:
+        """The distance to the nearest as a share of that to a usual one (N,): 1 of mere noise."""
+        near = distance_to(self.memory, turned(self.turn, look.layout))
+        apart = torch.cdist(turned(self.turn, look.layout), self.memory).median(1).values
+        return near / apart.clamp_min(1e-12)
+
+
+def turn_part(look: Look) -> Rated:
+    """How unsure the model is of the image's turns: another kind of thing (1805.10917)."""
+    model: Any = look.ground.family
+    return Rated(model.surprise(look.images).cpu())
+
+
 def whole_texture_part(ground: Ground) -> Rate:
     """The mean of that distance over the image: what differs a little everywhere has no peak."""
     return lambda look: Rated(look.texture.flatten(1).mean(1))
@@ -145,19 +203,72 @@ PARTS: dict[str, Part] = {
     "imagenet": Part((Stages,), patch_part, pretrained=True),
     "texture": Part((Reconstructs,), mapped(texture_part)),
     "whole-texture": Part((Reconstructs,), whole_texture_part),
+    "marks": Part((Marks,), mapped(marked_part), able=lambda family: family.marking),
+    "turns": Part((Turns,), lambda ground: turn_part, able=lambda family: family.turning),
+    "layout": Part((Reconstructs,), Layout),
     "latent": Part((Encodes,), latent_part),
     "elbo": Part((Bounds, Reconstructs), bound_part),
     "walk-pixel": Part((Denoises,), mapped(walked_pixel_part)),
     "walk-structure": Part((Denoises,), mapped(walked_structure_part)),
 }
 SCORES: dict[str, tuple[str, ...]] = {
-    "combined": ("pixel", "structure", "texture", "whole-texture", "imagenet"),
+    "combined": (
+        "pixel",
+        "structure",
+        "texture",
+        "whole-texture",
+        "marks",
+        "layout",
+        "turns",
+        "imagenet",
+    ),
     "reconstruction": ("pixel", "structure", "features"),
     "latent": ("patches", "latent"),
     "elbo": ("elbo",),
     "diffusion": ("walk-pixel", "walk-structure"),
 }
 """Name -> parts, the family's default first: the first score it has a part of."""
+
+
+KINDS = ("layout", "turns")
+"""Parts that tell what kind of thing an image shows, whether or not anything on it is damaged."""
+
+
+@torch.inference_mode()
+def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dict[str, float]:
+    """How much the parts of ``KINDS`` count beside the rest, which counts 1.
+
+    Only where good images have an order that new ones can break: ``layout`` counts (2 A - 1)^4
+    times 2 where A is the chance that a good image moved round by a seventh of its sides looks
+    further from good ones than an unmoved one does: all of it for things that are always at the
+    same place, nothing for a texture. ``turns`` counts that times the share of its uncertainty
+    that it has lost by learning.
+
+    Args:
+        ground: the model.
+        rates: the parts made ready.
+        good: uint8 (n, H, W, C) good images that no density was fitted to.
+    """
+    layout = rates.get("layout")
+    if not isinstance(layout, Layout):
+        return {}
+    looked = list(looks(ground, good))
+    plain = torch.cat([layout(look).scores for look in looked])
+    moved = torch.cat([layout(_moved_round(look)).scores for look in looked])
+    marks = [False] * len(plain) + [True] * len(moved)
+    order = max(0.0, 2 * auroc(torch.cat([plain, moved]).numpy(), marks) - 1) ** 4
+    alike = float(torch.cat([layout.alike(look) for look in looked]).median())
+    order *= min(max((NOISE - alike) / (NOISE - ALIKE), 0.0), 1.0)
+    found = {"layout": 2 * order}
+    if "turns" in rates:
+        unsure = torch.cat([rates["turns"](look).scores for look in looked]).mean()
+        found["turns"] = 2 * order * max(0.0, 1 - math.exp(float(unsure)) / CHANCE)
+    return found
+
+
+def _moved_round(look: Look) -> Look:
+    steps = tuple(-(-side // CELLS) for side in look.images.shape[-2:])
+    return Look(look.ground, look.images.roll(steps, (2, 3)))
 
 
 def parts_of(
@@ -195,4 +306,4 @@ def _has(family: Family, part: Part, network: bool) -> bool:
     """Whether a family can do what a part needs; a network may stand in for its own stages."""
     needs = [need for need in part.needs if need is not Stages]
     fits = all(isinstance(family, need) for need in needs)
-    return fits and (network or Stages not in part.needs)
+    return fits and (network or Stages not in part.needs) and part.able(family)

@@ -36,10 +36,12 @@ class Detection:
         features: what looked at the images for the parts that need a network.
         seen: of each image "", "trained on" or "calibrated on".
         bad: (n,) marks, if the folders say.
-        maps: (n, H, W) heat maps, or None.
+        maps: (n, H, W) heat maps, or None; scanned by tiles, one (H, W) a picture.
         measures: AUROC and so on, by name.
         left_out: names of measures -> why they are missing.
         pictures: files written.
+        tile: side of the tiles the images were scanned by; None: scored whole.
+        warnings: what else a reader has to know, in sentences.
     """
 
     names: tuple[str, ...]
@@ -54,10 +56,12 @@ class Detection:
     features: str
     seen: tuple[str, ...]
     bad: Marks | None = None
-    maps: NDArray[np.float32] | None = None
+    maps: NDArray[np.float32] | list[NDArray[np.float16]] | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     pictures: tuple[Path, ...] = ()
+    tile: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def flagged(self) -> Marks | None:
@@ -83,17 +87,15 @@ class Detection:
     def notes(self) -> list[str]:
         """What a reader has to know beside the numbers."""
         used = sum(duty != "" for duty in self.seen)
-        if not used:
-            return []
-        return [
-            f"{used:,} of the images were trained or calibrated on: the promise is not for them"
-        ]
+        told = f"{used:,} of the images were trained or calibrated on: the promise is not for them"
+        return [*self.warnings, *([told] if used else [])]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it; without the heat maps."""
         return {
             "score": self.score,
             "features": self.features,
+            "tile": self.tile,
             "false_alarms": self.rate,
             "threshold": self.threshold,
             "calibrated_on": self.calibrated_on,

@@ -1,6 +1,6 @@
 """Scores and heat maps of images: parts on one scale, which held-out good images set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from mezzotint.detection.looking import Ground, looks
-from mezzotint.detection.parts import PARTS, Rate, Rated
+from mezzotint.detection.parts import PARTS, Rate, Rated, kind_weights
 from mezzotint.errors import DataError
 from mezzotint.features.extractor import Pixels
 from mezzotint.progress import Progress
 
 LEAST_SPREAD = 1e-12
 Numbers = NDArray[np.float64]
+Maps = NDArray[np.float32] | list[NDArray[np.float16]]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Scored:
     """What is said of n images.
 
     Attributes:
-        scores: (n,), the mean of the parts; 0 is usual for a good image, 1 one spread above.
+        scores: (n,), joined from the parts; about 0 is usual for a good image.
         parts: name -> (n,).
-        maps: (n, H, W) float32, or None where no part has a map.
+        maps: (n, H, W) float32, or one (H, W) float16 a picture where they differ in size; None
+            where no part has a map.
     """
 
     scores: Numbers
     parts: dict[str, Numbers]
-    maps: NDArray[np.float32] | None
+    maps: Maps | None
 
 
 class Scorer:
@@ -55,6 +57,7 @@ class Scorer:
         with torch.inference_mode():
             self._rates: dict[str, Rate] = {n: PARTS[n].prepare(ground) for n in names}
             found = list(self._rated(scale_on, show, "to set scales"))
+            self.weights = kind_weights(ground, self._rates, scale_on)
         self.scales = {name: scale_of(_joined([part[name] for part in found])) for name in names}
 
     @torch.inference_mode()
@@ -71,8 +74,7 @@ class Scorer:
                 parts[name].append(_standard(rated.scores, self.scales[name].score))
             maps += self._heat(found)
         whole = {name: np.concatenate(values) for name, values in parts.items()}
-        scores = np.mean(list(whole.values()), axis=0)
-        return Scored(scores, whole, np.concatenate(maps) if maps else None)
+        return Scored(combined(whole, self.weights), whole, np.concatenate(maps) if maps else None)
 
     def _heat(self, found: dict[str, Rated]) -> list[NDArray[np.float32]]:
         """The mean of the parts' maps (N, H, W), or nothing where no part has one."""
@@ -89,6 +91,21 @@ class Scorer:
             yield {name: _finite(rate(look), name) for name, rate in self._rates.items()}
             done += len(look.images)
             show.update(done, len(pixels), note=f"scoring {note}".strip())
+
+
+def combined(parts: Mapping[str, Numbers], weights: Mapping[str, float]) -> Numbers:
+    """The score (n,) of parts (n,) on one scale.
+
+    The mean of the parts without a weight; where there are others, the weighted mean of that and
+    of them through asinh, which bounds what one part that is far off can say against the rest.
+    """
+    rest = np.mean([values for name, values in parts.items() if name not in weights], axis=0)
+    if not any(weights.values()):
+        return np.asarray(rest)
+    total = np.arcsinh(rest)
+    for name, weight in weights.items():
+        total = total + weight * np.arcsinh(parts[name])
+    return np.asarray(total / (1 + sum(weights.values())))
 
 
 def scale_of(rated: Rated) -> Scale:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mezzotint.augmentations import cropped
 from mezzotint.config import option
 from mezzotint.corruptions import CORRUPTIONS, corrupt
-from mezzotint.errors import ConfigError, nearest
+from mezzotint.errors import ConfigError, UsageError, nearest
 from mezzotint.families.base import (
     Batch,
     Family,
@@ -29,9 +31,13 @@ from mezzotint.families.coding import (
     build_encoder,
     encoder_stages,
     latent_shape,
+    stage_widths,
     start_from,
     suited,
 )
+from mezzotint.nets.coders import Marker
+from mezzotint.nets.layers import crop_to
+from mezzotint.nets.turning import Turner, mean_surprise, small_square, turning_loss
 from mezzotint.seeds import Draws
 from mezzotint.similarity import absolute_error, psnr, squared_error, ssim
 
@@ -43,6 +49,9 @@ class AutoencoderConfig(CoderConfig):
     loss: Literal["mse", "l1", "ssim"] = option("mse", "what the reconstruction minimises")
     corruption: tuple[str, ...] = option((), "damage to repair: " + ", ".join(CORRUPTIONS))
     noise: float = option(0.2, "strength of the damage; sigma of gaussian", low=0, high=4)
+    marks: float = option(0.0, "weight of learning where the damage is; 0: not learnt", 0, 10)
+    turns: float = option(0.0, "weight of learning which way an image was turned; 0: not", 0, 10)
+    crop: int = option(0, "side of the random crops it trains on; 0: whole images", 0, 1024)
 
     def __post_init__(self) -> None:
         """Check every option."""
@@ -52,6 +61,21 @@ class AutoencoderConfig(CoderConfig):
                 raise ConfigError(
                     f"there is no corruption '{name}'", fix=nearest(name, CORRUPTIONS)
                 )
+        self._check_crop()
+        if self.marks and (not self.corruption or self.network != "conv"):
+            raise ConfigError(
+                "marks are learnt from damage, by a convolutional encoder",
+                where="marks",
+                fix="set corruption=defects network=conv, or marks=0",
+            )
+
+    def _check_crop(self) -> None:
+        if self.crop and (self.network != "conv" or not self.spatial):
+            raise ConfigError(
+                "only a convolutional network with a spatial latent can train on crops",
+                where="crop",
+                fix="set spatial=true, or crop=0",
+            )
 
 
 def dissimilarity(first: Tensor, second: Tensor) -> Tensor:
@@ -64,6 +88,8 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": absolute_error,
     "ssim": dissimilarity,
 }
+
+VISIBLE = 4 / 255  # change of a pixel from which on it counts as damaged
 
 _FAST = {"optimizer": "muon", "lr": 7e-3, "decay": "linear", "batch": 64}
 _DEEP = _FAST | {"blocks": 1, "norm": "group", "activation": "silu"}
@@ -82,7 +108,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "repair": _DEEP | {"latent": 128, "noise": 0.3, "corruption": _DAMAGE},
     "detector": _DEEP
     | {"widths": (32, 64), "spatial": True, "latent": 16, "batch": 32}
-    | {"corruption": ("defects",), "noise": 0.6},
+    | {"corruption": ("defects", "flaws"), "noise": 0.6, "crop": 64, "marks": 0.1, "turns": 0.05},
 }
 
 
@@ -113,6 +139,8 @@ class Autoencoder(Family):
         super().__init__(config, **options)
         self.encoder = encoder or build_encoder(self.config, self.config.latent)
         self.decoder = decoder or build_decoder(self.config, "sigmoid")
+        self.marker = Marker(stage_widths(self.config)) if self.config.marks else None
+        self.turner = Turner(self.config.channels) if self.config.turns else None
         if self.config.network == "principal":
             self.register_buffer("started", torch.zeros(()))
 
@@ -137,11 +165,33 @@ class Autoencoder(Family):
 
     def loss(self, batch: Batch) -> Losses:
         """Reconstruction error of the clean images, mean over the batch."""
-        clean = to_unit(batch.images)
-        seen = corrupt(clean, self.config.corruption, self.config.noise, batch.noise)
-        restored = self.decoder(self.encoder(seen))
-        loss = RECONSTRUCTION_LOSSES[self.config.loss](restored, clean).mean()
-        return {"loss": loss, "psnr": psnr(restored.detach(), clean).mean()}
+        whole = to_unit(batch.images)
+        losses = self._rebuilding_loss(whole, batch.noise)
+        if self.turner is not None:
+            unsure = turning_loss(self.turner, whole, batch.noise.rand(2))
+            losses["loss"] = losses["loss"] + self.config.turns * unsure
+            losses["unsure"] = unsure.detach()
+        return losses
+
+    def _rebuilding_loss(self, clean: Tensor, noise: Draws) -> Losses:
+        clean = cropped(clean, self.config.crop, noise.rand(2)) if self.config.crop else clean
+        seen = corrupt(clean, self.config.corruption, self.config.noise, noise)
+        if self.marker is None:
+            restored = crop_to(self.decoder(self.encoder(seen)), clean.shape[-2:])
+            loss = RECONSTRUCTION_LOSSES[self.config.loss](restored, clean).mean()
+            return {"loss": loss, "psnr": psnr(restored.detach(), clean).mean()}
+        return self._marking_loss(clean, seen)
+
+    def _marking_loss(self, clean: Tensor, seen: Tensor) -> Losses:
+        """The reconstruction's error and the cross-entropy of where the damage is (2108.07610)."""
+        stages = encoder_stages(self.encoder, seen)
+        restored = crop_to(self.decoder(self.encoder.head(stages[-1])), clean.shape[-2:])  # type: ignore[operator]
+        damaged = (seen - clean).abs().amax(1) > VISIBLE
+        told = self.marker(stages, clean.shape[-2:])  # type: ignore[misc]
+        missed = F.binary_cross_entropy_with_logits(told, damaged.to(told.dtype))
+        error = RECONSTRUCTION_LOSSES[self.config.loss](restored, clean).mean()
+        found = {"psnr": psnr(restored.detach(), clean).mean(), "missed": missed.detach()}
+        return {"loss": error + self.config.marks * missed, **found}
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
@@ -152,6 +202,44 @@ class Autoencoder(Family):
     def stages(self, images: Tensor) -> list[Tensor]:
         """The encoder's maps of images in [-1, 1]; see :func:`families.coding.encoder_stages`."""
         return encoder_stages(self.encoder, to_unit(self.inward(images.to(self.device))))
+
+    @property
+    def marking(self) -> bool:
+        """Whether it has learnt where damage is."""
+        return self.marker is not None
+
+    @torch.inference_mode()
+    def mark(self, images: Tensor) -> Tensor:
+        """Logits (N, H, W) of damage at each pixel of images in [-1, 1].
+
+        Raises:
+            UsageError: it has not learnt to.
+        """
+        marker = self.marker
+        if marker is None:
+            raise UsageError("this model has not learnt where damage is", "marks", "set marks=0.1")
+        size = images.shape[-2:]
+        clean = to_unit(images.to(self.device))
+        return chunked(lambda part: marker(encoder_stages(self.encoder, part), size), clean)
+
+    @property
+    def turning(self) -> bool:
+        """Whether it has learnt which way images are turned."""
+        return self.turner is not None
+
+    @torch.inference_mode()
+    def surprise(self, images: Tensor) -> Tensor:
+        """How unsure it is of turns and moves of images (N, C, H, W) in [-1, 1]: (N,) log nats.
+
+        Raises:
+            UsageError: it has not learnt to.
+        """
+        turner = self.turner
+        if turner is None:
+            raise UsageError("this model has not learnt turns", "turns", "set turns=0.1")
+
+        square = small_square(to_unit(images.to(self.device)))
+        return chunked(lambda part: mean_surprise(turner, part), square)
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents as vectors (N, d)."""

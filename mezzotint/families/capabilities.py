@@ -223,6 +223,34 @@ class Stages(Protocol):
 
 
 @runtime_checkable
+class Marks(Protocol):
+    """May have learnt to say where an image is damaged."""
+
+    @property
+    def marking(self) -> bool:
+        """Whether it has."""
+        ...
+
+    def mark(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> logits (N, H, W)."""
+        ...
+
+
+@runtime_checkable
+class Turns(Protocol):
+    """May have learnt which way images are turned."""
+
+    @property
+    def turning(self) -> bool:
+        """Whether it has."""
+        ...
+
+    def surprise(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> log nats of how unsure it is of their turns (N,)."""
+        ...
+
+
+@runtime_checkable
 class Corrupts(Protocol):
     """Damages images the way it was trained to repair."""
 

@@ -55,6 +55,17 @@ def _centre_box(image: np.ndarray, size: tuple[int, int]) -> Box:
     return max(x, 0.0), max(y, 0.0), min(width - x, width), min(height - y, height)
 
 
+def centred(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a picture (H, W) that ``crop`` keeps for a size, in whole pixels."""
+    scale = min(shape[0] / size[0], shape[1] / size[1])
+    kept = [
+        max(1, min(round(side * scale), whole)) for side, whole in zip(size, shape, strict=True)
+    ]
+    first = [(whole - part) // 2 for whole, part in zip(shape, kept, strict=True)]
+    rows, columns = (slice(at, at + part) for at, part in zip(first, kept, strict=True))
+    return rows, columns
+
+
 def _resample(image: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
     shrinks = box[2] - box[0] > size[1] or box[3] - box[1] > size[0]
     method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC

@@ -7,6 +7,7 @@ reference network: 3x3 stride-2 convolutions down, 4x4 stride-2 transposed convo
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mezzotint.nets.layers import (
@@ -78,6 +79,41 @@ class ConvEncoder(nn.Module):
             found.append(inner)
             start += length
         return found
+
+    def head(self, last: Tensor) -> Tensor:
+        """The code of what the last stage makes of images."""
+        code: Tensor = self.layers[sum(self.stage_lengths) :](last)
+        return code
+
+
+class Marker(nn.Module):
+    """Where an image is damaged, of all stages of a :class:`ConvEncoder`.
+
+    Each stage is looked at with a 3x3 convolution and brought to the grid of the finest, where all
+    are added and weighed.
+
+    Args:
+        widths: the encoder's.
+        inner: channels of the sum.
+
+    Shapes: [(N, width, h, w), ...], size -> logits (N, *size).
+    """
+
+    def __init__(self, widths: Sequence[int], inner: int = 16) -> None:
+        super().__init__()
+        self.looks = nn.ModuleList(nn.Conv2d(width, inner, 3, padding=1) for width in widths)
+        self.weigh = nn.Sequential(nn.SiLU(), nn.Conv2d(inner, inner, 3, padding=1), nn.SiLU(),
+                                   nn.Conv2d(inner, 4, 1), nn.PixelShuffle(2))  # fmt: skip
+
+    def forward(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Logits of damage, the top-left (H, W) of the padded image."""
+        grid = stages[0].shape[-2:]
+        seen = [look(stage) for look, stage in zip(self.looks, stages, strict=True)]
+        whole = seen[0]
+        for part in seen[1:]:
+            whole = whole + F.interpolate(part, grid, mode="bilinear", align_corners=False)
+        logits: Tensor = self.weigh(whole)[:, 0]
+        return crop_to(logits, size)
 
 
 class ConvDecoder(nn.Module):

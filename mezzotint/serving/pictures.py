@@ -99,7 +99,9 @@ def anomaly(model: Opened, pixels: Pixels, options: dict[str, Any]) -> Answer:
         "p_values": p_values(detector.held_out, found.scores).tolist(),
         "held_out": sorted(detector.held_out.tolist()),
     }
-    shown = pixels if found.maps is None else overlays(pixels, found.maps, *detector.heat)
+    shown = (
+        pixels if found.maps is None else overlays(pixels, np.asarray(found.maps), *detector.heat)
+    )
     return head, [png_bytes(one) for pair in zip(pixels, shown) for one in pair]
 
 

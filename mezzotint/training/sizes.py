@@ -25,7 +25,7 @@ class Grade(NamedTuple):
 
 GRADES: dict[str, tuple[Grade, ...]] = {
     "autoencoder": (Grade(64, 0), Grade(128, 3)),
-    "autoencoder detector": (Grade(64, 0), Grade(128, 2), Grade(256, 5)),
+    "autoencoder detector": (Grade(256, 0),),
     "vae": (Grade(64, 0), Grade(128, 3)),
     "gan": (Grade(64, 0), Grade(128, 120)),
     "diffusion": (Grade(64, 0), Grade(128, 30), Grade(256, 60)),
@@ -46,6 +46,10 @@ RATES = {
 
 REFERENCES = ("classic", "mlp", "stable-diffusion")
 """Presets that are networks of a paper: the data alone decides their size, as for no family."""
+
+
+WHOLE = ("detector",)
+"""Presets that have to see pictures up to their borders."""
 
 
 class Choice(NamedTuple):
@@ -112,7 +116,7 @@ def limit_of(plan: Plan) -> Limit | None:
     if found.following is not None:
         side, minutes = found.following
         why += f", {side} px from a --budget of about {spoken(minutes / speed)}"
-    return Limit(found.grade.side, why)
+    return Limit(found.grade.side, why, whole=plan.preset in WHOLE)
 
 
 def smallest(limits: Sequence[Limit | None]) -> Limit | None:
