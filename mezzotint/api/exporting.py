@@ -61,7 +61,10 @@ def export(
 
 def _diffusers(model: Family, path: Path, solver: str | None = None) -> Exported:
     write = next(write for kind, write in DIFFUSERS if isinstance(model, kind))
-    return Exported(path, write(model, path, solver))
+    note = write(model, path, solver)
+    if model.premultiplied:
+        note += "; its RGBA is colour times alpha, which mezzotint divides and diffusers does not"
+    return Exported(path, note)
 
 
 def _autoencoder(model: Any, path: Path, solver: str | None) -> str:
