@@ -227,7 +227,7 @@ def averages_on(ground):
 
 
 def test_sets_are_compared_on_the_ground_where_the_model_is_worse(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEZZOTINT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEZZOTINT_HOME", str(tmp_path))
     monkeypatch.setitem(EXTRACTORS, "plain", lambda images, show: averages_on("white"))
     rows = np.arange(120)
     images = mz.load_images(stamps(120), channels=4)
@@ -242,3 +242,14 @@ def test_sets_are_compared_on_the_ground_where_the_model_is_worse(tmp_path, monk
         alone[ground] = mz.evaluate(family, images, features="plain")["frechet"].value
     assert found["frechet"].value == max(alone.values()) > min(alone.values())
     assert found["frechet"].resize == f"on {max(alone, key=alone.__getitem__)}"
+
+
+def test_too_few_pictures_train_no_extractor(tmp_path, monkeypatch):
+    def never(images, show):
+        raise AssertionError
+
+    monkeypatch.setenv("MEZZOTINT_HOME", str(tmp_path))
+    monkeypatch.setitem(EXTRACTORS, "plain", never)
+    images = mz.load_images(stamps(), channels=4)
+    family = make_plan("vae", None, {**SMALL["vae"], "images": 24}).build(images).eval()
+    assert "frechet" in mz.evaluate(family, images, features="plain").left_out

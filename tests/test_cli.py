@@ -403,10 +403,21 @@ def test_reconstruct_and_evaluate_print_where_and_what(trained: Path, run: Run) 
     assert re.search(r"^mse +\S+ .*\[.+, .+\] +n=16", out, re.MULTILINE)
 
 
-def test_data_check_and_pack(run: Run) -> None:
-    code, out, _ = run("data", "check", "digits", "--json")
+def test_data_check_and_pack(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = run("data", "check", "digits", "--json", "--no-plan")
     assert code == 0
-    assert json.loads(out)
+    assert json.loads(out)["plan"] == []
+    from mezzotint.training import estimates
+
+    def probe(plan: Any, size: Any, channels: int, count: int) -> estimates.Probe:
+        return estimates.Probe(size, 100.0, count, None, 1000 * channels)
+
+    monkeypatch.setattr(estimates, "probe", probe)
+    code, out, _ = run("data", "check", "digits", "--json", "--budget", "1h")
+    planned = json.loads(out)["plan"]
+    assert [each["family"] for each in planned] == ["autoencoder", "vae", "gan", "diffusion"]
+    assert {each["probe"]["seconds"] for each in planned} == {1797}
+    assert {(each["budget"], *each["probe"]["size"]) for each in planned} == {(3600, 16, 16)}
     code, out, _ = run("data", "pack", "digits", "packed", "--size", 16)
     assert code == 0
     assert "pack: packed" in out

@@ -67,12 +67,13 @@ def _diffusers(
     model: Family, path: Path, solver: str | None = None, label: str | None = None
 ) -> Exported:
     write = next(write for kind, write in DIFFUSERS if isinstance(model, kind))
-    if label is None:
-        return Exported(path, write(model, path, solver))
-    if not isinstance(model, LatentDiffusion):
+    if label is not None and not isinstance(model, LatentDiffusion):
         what = f"a pipeline of a {model.kind} model is not made for one class"
         raise UsageError(what, "--label", "leave it out")
-    return Exported(path, _latent(model, path, solver, label))
+    note = write(model, path, solver) if label is None else _latent(model, path, solver, label)
+    if model.premultiplied:
+        note += "; its RGBA is colour times alpha, which mezzotint divides and diffusers does not"
+    return Exported(path, note)
 
 
 def _autoencoder(model: Any, path: Path, solver: str | None) -> str:

@@ -1,6 +1,7 @@
 """One image under examination: header, pixels and fingerprint from a single decode."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,11 @@ from mezzotint.imaging.colour import Channels
 from mezzotint.imaging.decode import ImageInfo, Unreadable, decode, probe
 
 ENOUGH = (2 * SIDE, 2 * SIDE)  # height and width a large JPEG is decoded at, at least
+LARGE = 8_000_000  # pixels of a picture that threads examine one at a time, to bound memory
 FLAT = 2  # levels between the darkest and the brightest value of a constant image
 
+_ALONE = ThreadPoolExecutor(1)  # one thread keeps one heap, where each would keep its own
+_STRIP = 1 << 18  # pixels
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _WHITE = 255
 
@@ -58,9 +62,17 @@ def examine(entry: Entry, content: bytes | np.ndarray) -> tuple[Exam, np.ndarray
             return _describe(entry, _array_info(content), content)
         info = probe(content, entry.name)
         channels: Channels = 4 if info.has_alpha else 3
-        return _describe(entry, info, decode(content, entry.name, channels, at_least=ENOUGH))
+        if info.width * info.height > LARGE:
+            return _ALONE.submit(_decoded, entry, info, content, channels).result()
+        return _decoded(entry, info, content, channels)
     except Unreadable as error:
         return Skip(entry.name, error.reason, error.detail)
+
+
+def _decoded(
+    entry: Entry, info: ImageInfo, content: bytes, channels: Channels
+) -> tuple[Exam, np.ndarray]:
+    return _describe(entry, info, decode(content, entry.name, channels, at_least=ENOUGH))
 
 
 def full_digest(name: str, content: bytes) -> bytes:
@@ -78,7 +90,7 @@ def _array_info(pixels: np.ndarray) -> ImageInfo:
 
 def _describe(entry: Entry, info: ImageInfo, pixels: np.ndarray) -> tuple[Exam, np.ndarray]:
     pixels, alpha = _separate(pixels)
-    shown = pixels if alpha is None else over(np.concatenate([pixels, alpha], axis=-1), _WHITE)
+    shown = pixels if alpha is None else _on_white(pixels, alpha)
     small = shrink(shown)
     exam = Exam(
         entry=entry,
@@ -100,6 +112,15 @@ def _separate(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return pixels, None
     colour, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3:]
     return colour, None if (alpha == _WHITE).all() else alpha
+
+
+def _on_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Strip by strip: the numbers on the way are wider than pixels."""
+    shown, step = np.empty_like(colour), max(1, _STRIP // colour.shape[1])
+    for top in range(0, len(colour), step):
+        rows = slice(top, top + step)
+        shown[rows] = over(np.concatenate([colour[rows], alpha[rows]], axis=-1), _WHITE)
+    return shown
 
 
 def _digest(colour: np.ndarray, alpha: np.ndarray | None = None) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mezzotint.alpha import GROUNDS
+from mezzotint.alpha import GROUNDS, RGBA
 from mezzotint.data.dataset import Images
 from mezzotint.errors import UsageError
 from mezzotint.evaluation.likeness import reconstructed
@@ -76,6 +76,9 @@ class Subject:
 
     def views(self) -> "list[Subject]":
         """The subject on white and on black, where the extractor's look at it depends on that."""
+        # an extractor may have to be trained first: not for what nothing is measured of
+        if self.held_out.channels != RGBA or len(self.pixels) < FEWEST:
+            return [self]
         if self.extractor.laid is None:
             return [self]
         return [replace(self, ground=ground, whole=self) for ground in GROUNDS]
