@@ -48,7 +48,8 @@ from mezzotint.seeds import ImageNoise
 
 STAGES_USED = 2
 BOUND_DRAWS = 8
-ALIKE, NOISE = 0.8, 0.95  # shares of a usual distance to the nearest: of things, of mere noise
+ORDERED = 0.9  # chance of telling a moved good image from an unmoved one that is worth a weight
+ALIKE, NOISE = 0.65, 0.8  # shares of a usual distance to the nearest: of things, of mere noise
 CHANCE = math.log(4) + math.log(3)  # nats of turn and moves, that halved, for who knows nothing
 
 
@@ -238,11 +239,12 @@ KINDS = ("layout", "turns")
 def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dict[str, float]:
     """How much the parts of ``KINDS`` count beside the rest, which counts 1.
 
-    Only where good images have an order that new ones can break: ``layout`` counts (2 A - 1)^4
-    times 2 where A is the chance that a good image moved round by a seventh of its sides looks
-    further from good ones than an unmoved one does: all of it for things that are always at the
-    same place, nothing for a texture. ``turns`` counts that times the share of its uncertainty
-    that it has lost by learning.
+    Only where good images have an order that new ones can break: ``layout`` counts
+    2 ((A - 0.9) / 0.1)^2, where A is the chance that a good image moved round by a seventh of its
+    sides looks further from good ones than an unmoved one does: all of it for things that are
+    always at the same place, nothing for a texture; and only as far as the nearest good images are
+    nearer than the others are. ``turns`` counts that times the share of its uncertainty that it has
+    lost by learning.
 
     Args:
         ground: the model.
@@ -256,7 +258,8 @@ def kind_weights(ground: Ground, rates: Mapping[str, Rate], good: Pixels) -> dic
     plain = torch.cat([layout(look).scores for look in looked])
     moved = torch.cat([layout(_moved_round(look)).scores for look in looked])
     marks = [False] * len(plain) + [True] * len(moved)
-    order = max(0.0, 2 * auroc(torch.cat([plain, moved]).numpy(), marks) - 1) ** 4
+    told = auroc(torch.cat([plain, moved]).numpy(), marks)
+    order = max(0.0, (told - ORDERED) / (1 - ORDERED)) ** 2
     alike = float(torch.cat([layout.alike(look) for look in looked]).median())
     order *= min(max((NOISE - alike) / (NOISE - ALIKE), 0.0), 1.0)
     found = {"layout": 2 * order}
