@@ -21,11 +21,9 @@ def images(side: int, channels: int, tmp_path: Path) -> mz.Images:
     return mz.load_images(path, size=side, channels=channels)
 
 
-def rank_of_a_cell(config: DiffusionConfig) -> int:
-    """Rank of what the head can say of one patch: of its middle tap, a matrix."""
-    head = build_network(config).head
-    taps = head.weight.detach().double()  # (numbers, width, 3, 3)
-    return int(torch.linalg.matrix_rank(taps[:, :, 1, 1]))
+def rank(head: torch.nn.Conv2d) -> int:
+    """Rank of what a convolution can say of one cell: of its middle tap, a matrix."""
+    return int(torch.linalg.matrix_rank(head.weight.detach().double()[:, :, 1, 1]))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -36,12 +34,12 @@ def test_a_new_network_can_say_what_its_target_asks(
 ) -> None:
     given = {"space": "pixels"} | ({"prediction": prediction} if prediction else {})
     plan = make_plan("diffusion", None, {**given, "images": 10})
-    config = plan.settled(images(side, channels, tmp_path)).build(images(side, channels, tmp_path))
-    own = config.config
+    data = images(side, channels, tmp_path)
+    own = plan.settled(data).build(data).config
     patch = own.patch or default_patch(own.size)
-    whole = patch**2 * channels
-    asked = whole / 2 if own.prediction == "clean" else whole
-    assert rank_of_a_cell(own) >= asked
+    whole, network = patch**2 * channels, build_network(own)
+    fine = network.refiner is not None and rank(network.refiner.last) == 4 * channels
+    assert rank(network.head) >= (whole / 2 if own.prediction == "clean" or fine else whole)
 
 
 def test_widths_that_cannot_work_are_refused_with_what_would() -> None:
@@ -57,7 +55,7 @@ def test_widths_that_cannot_work_are_refused_with_what_would() -> None:
 
 def test_the_table_keeps_small_images_as_they_were_and_folds_large_ones() -> None:
     assert dict(choice_for((28, 28)).options) == {}
-    assert choice_for((64, 64)).options["prediction"] == "clean"
+    assert choice_for((64, 64)).options["refiner"] > 0
     assert choice_for((128, 96)).space == "pixels"
     assert choice_for((256, 256)).space == "latents"
     assert choice_for((256, 256), "pixels").space == "pixels"

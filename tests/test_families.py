@@ -33,10 +33,16 @@ SMALL = {
         "length": 8,
         "steps": 3,
     },
+    "latent-diffusion": {
+        "coder": '{"network": "kl", "widths": [8, 16], "latent": 6}',
+        "widths": (8, 16),
+        "classes": ("a", "b"),
+        "steps": 3,
+    },
     "kl-vae": {"widths": (8, 16), "latent": 6, "critic_width": 16, "objective": "non-saturating"},
 }
 TYPED = dict.fromkeys(("autoencoder", "vae", "gan", "kl-vae"), "latent")
-TYPED |= dict.fromkeys(("diffusion", "text-to-image"), "steps")
+TYPED |= dict.fromkeys(("diffusion", "latent-diffusion", "text-to-image"), "steps")
 
 
 def small(name: str, size=(16, 16), channels=1, **options) -> Family:

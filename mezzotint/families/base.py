@@ -133,8 +133,6 @@ class Family(nn.Module):
     """The option that says how many batches an iteration takes, if there is one."""
     short: ClassVar[tuple[Short, ...]] = ()
     """Batches for short runs instead of a preset's own, the shortest first."""
-    largest: ClassVar[Mapping[str, int]] = {}
-    """Preset -> the longest side of images that it may choose by itself, where not the usual."""
     headline: Mapping[str, str] = {"loss": "loss"}
     """What a line of progress tells: label -> quantity."""
 

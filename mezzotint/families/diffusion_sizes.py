@@ -1,8 +1,10 @@
 """What a diffusion model does by default at a size: one table, and what cannot work at all.
 
 A head of w channels says w numbers of a patch of P^2 C. Noise fills all of them, so a network that
-predicts noise, or a velocity, must be able to say them all; clean images fill few, and half as many
-channels keep 0.97 of the finest detail of photographs (their principal components; 2511.13720).
+predicts noise in any mixture must be able to say them all, and what it cannot say stays in samples:
+as noise of the level that sampling began with, or of the data's spread. Clean images fill few of
+them: half as many channels keep 0.97 of the finest detail of photographs (their principal
+components; 2511.13720). Blocks at half resolution that say every number of a 2x2 square help both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 from mezzotint.errors import ConfigError
 from mezzotint.families.diffusing import DiffusionConfig, default_patch
+from mezzotint.nets.unet import REFINED
 
 SHARE_OF_CLEAN = 0.5
 OWN_WAY = frozenset({"process", "prediction", "backbone", "objective", "variance", "weighting"})
@@ -34,25 +37,25 @@ class Choice:
     why: str
 
 
-_CLEAN: dict[str, Any] = {"prediction": "clean", "weighting": "velocity", "refiner": 16}
+_WHOLE: dict[str, Any] = {"prediction": "edm", "refiner": 32}
 TABLE = (
     Choice(32, "pixels", {}, "each patch has fewer numbers than the network has channels"),
     Choice(
         80,
         "pixels",
-        {**_CLEAN, "level_mean": 1.0},
-        "clean images are predicted, fine noise is taken off at full resolution, and more noise is "
-        "drawn because neighbours share what they show",
+        {**_WHOLE, "level_mean": 0.6, "level_std": 1.4},
+        "what is too fine for the patches is taken off at half resolution, and more noise is drawn"
+        " because neighbours share what they show",
     ),
     Choice(
         160,
         "pixels",
-        {**_CLEAN, "level_mean": 1.5, "widths": (96, 128)},
-        "clean images are predicted from wider cells, fine noise is taken off at full resolution",
+        {**_WHOLE, "level_mean": 1.0, "level_std": 1.4, "widths": (96, 128)},
+        "what is too fine for patches is taken off at half resolution, wider cells hold the rest",
     ),
-    Choice(1024, "latents", {}, "an autoencoder folds the image first, since pixels are too many"),
+    Choice(1024, "latents", {}, "an autoencoder folds images first, as their pixels are too many"),
 )
-"""Sources: clean images 2511.13720; noise by size 2301.11093; latents 2112.10752."""
+"""Sources: preconditioning 2206.00364; noise by size 2301.11093; latents 2112.10752."""
 
 
 def choice_for(size: Sequence[int], space: str = "auto") -> Choice:
@@ -82,13 +85,16 @@ def table() -> str:
 
 
 def numbers_needed(config: DiffusionConfig) -> int:
-    """Channels the head must have to say of a patch what the prediction asks for.
+    """Channels the head must have to say of a patch what is asked of it.
 
-    Predictions of noise in any mixture fill every direction; clean images do not.
+    Predictions of noise in any mixture fill every direction, unless a refiner of full rank takes
+    off what is fine; clean images fill half of them.
     """
     patch = config.patch or default_patch(config.size)
     whole = patch**2 * config.channels
-    return round(whole * SHARE_OF_CLEAN) if config.prediction == "clean" else whole
+    refined = config.refiner >= REFINED**2 * config.channels
+    low = config.prediction == "clean" or refined
+    return round(whole * SHARE_OF_CLEAN) if low else whole
 
 
 def fitted(config: DiffusionConfig, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

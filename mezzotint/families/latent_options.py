@@ -25,7 +25,7 @@ SHARED += ("level_mean", "level_std", "label_dropout", "objective")
 class LatentDiffusionConfig:
     """Options of a latent diffusion model."""
 
-    size: tuple[int, int] = option((256, 256), "image height and width", low=32, high=1024)
+    size: tuple[int, int] = option((256, 256), "image height and width", low=8, high=1024)
     channels: Literal[1, 3, 4] = option(3, "image channels: grey, RGB or RGBA")
     classes: tuple[str, ...] = option((), "names of the classes it is conditioned on")
     groups: int = option(0, "groups of alike images to tell apart (2403.00570); 0: none", 0, 4096)
