@@ -139,7 +139,7 @@ def table(options: argparse.Namespace) -> None:
         cells = [row["side"], seen, f"{row['fd']:.0f}", f"{row['fd'] / floor['fd']:.2f}"]
         cells += [f"{row['coverage']:.3f}", octave, f"{row['kurtosis']:.1f}"]
         lines.append("| " + " | ".join([*cells, f"{row['quiet']:.1f}"]) + " |")
-    head = f"{header([], options.threads, 1)} {told(options, options.budget)}, a side."
+    head = f"{header([], options.threads, 1)} {told(options, options.budget)}."
     count = len(judge.held_out)
     notes = (
         f" Emoji of `emoji-datasource-google` at 64 px on white, {count} of them held out by "

@@ -207,7 +207,7 @@ def table(options: argparse.Namespace) -> None:
         cells = [row["side"], str(row["numbers"]), seen, f"{row['psnr']:.2f} ± {row['error']:.2f}"]
         cells += [above, f"{row['rebuilt']:.3f}", f"{row['drawn']:.3f}" if row["drawn"] else ""]
         lines.append("| " + " | ".join(cells) + " |")
-    head = f"{header(['pythae'], options.threads, 1)} {told(options, options.budget)} a side."
+    head = f"{header(['pythae'], options.threads, 1)} {told(options, options.budget)}."
     body = ["## R4: autoencoder and VAE in colour", "", head + NOTES, "", *lines]
     write_section(options.results, "R4", "\n".join(body) + "\n")
 

@@ -13,11 +13,7 @@ from overfit_kit import (
 )
 
 CODERS = ("autoencoder", "vae")
-LENGTH = {
-    32: 6000,
-    80: 1600,
-    1024: 960,
-}  # images of a coder by the longer side: larger ones begin better
+LENGTH = {32: 6000, 80: 1600, 1024: 960}  # images of a coder by the longer side
 ADVERSARIAL = {32: 3000, 80: 3200, 256: 1600}  # of a GAN
 
 
@@ -58,11 +54,10 @@ def by_side(table, size):
     return next(length for most, length in table.items() if max(size) <= most)
 
 
-@pytest.mark.parametrize(("family", "size", "channels"), [
-    ("autoencoder", (28, 28), 1), ("autoencoder", (48, 48), 4), ("vae", (28, 28), 3),
+@pytest.mark.parametrize(("family", "size", "channels", "images"), [
+    ("autoencoder", (48, 48), 4, 640), ("vae", (28, 28), 3, 6000),
 ])  # fmt: skip
-def test_a_coder_learns_a_picture_by_heart(family, size, channels, tmp_path):
-    images = by_side(LENGTH, size)
+def test_a_coder_learns_a_picture_by_heart(family, size, channels, images, tmp_path):
     found = overfit(family, size, channels, tmp_path / "run", images, sample=False)
     found.require(psnr=26)
 

@@ -133,7 +133,7 @@ def test_a_vae_begins_with_the_mean_colour_and_the_scale_of_the_errors(network, 
     torch.manual_seed(0)
     pictures = blobs(50, (32, 32))
     options = {"network": network, "likelihood": likelihood, "widths": (8, 8), "latent": 4}
-    model = VAE(size=(32, 32), channels=3, start="data", **options)
+    model = VAE(size=(32, 32), channels=3, init="data", **options)
     assert not model.prepared
     before = model.log_scale.clone()
     model.prepare(pictures * 2 - 1, None)
@@ -182,7 +182,7 @@ def test_a_run_begins_ahead_of_principal_components_of_the_pictures(tmp_path):
 
 def test_small_images_and_given_options_keep_the_networks_they_had():
     assert Autoencoder.suited(Form((32, 32), 3, 500), {}) == {}
-    assert VAE.suited(Form((28, 28), 1, 500), {}) == {"start": "data"}
+    assert VAE.suited(Form((28, 28), 1, 500), {}) == {"init": "data"}
     assert "network" not in VAE.suited(Form((64, 64), 3, 500), {"spatial": True})
     assert "network" not in VAE.suited(Form((64, 64), 3, 500), {"likelihood": "bernoulli"})
     sizes = [suited_latent(side) for side in (48, 64, 96, 128, 256)]
@@ -190,13 +190,13 @@ def test_small_images_and_given_options_keep_the_networks_they_had():
 
 
 def test_configurations_without_the_new_options_are_as_they_were(tmp_path):
-    """A model of 0.1.0 knows of no start: its tensors and its samples are the same without one."""
+    """A model of 0.1.0 names no beginning: its tensors and its samples are the same."""
     torch.manual_seed(0)
     model = VAE(size=(16, 16), widths=(8,), latent=3).eval()
     model.save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     config = json.loads(path.read_text())
-    del config["start"]
+    del config["init"]
     path.write_text(json.dumps(config))
     again = mz.load(tmp_path / "model")
     assert again.prepared
@@ -216,3 +216,28 @@ def test_stages_are_maps_finest_first():
     assert [tuple(one.shape[1:]) for one in found] == [(32, 32, 32), (64, 16, 16), (128, 8, 8)]
     assert all(isinstance(one, torch.Tensor) for one in found)
     assert isinstance(model.encoder, nn.Module)
+
+
+def test_an_interrupted_run_keeps_the_axes_it_began_with(tmp_path):
+    """What is measured before the first step comes back from the checkpoint, bit for bit."""
+
+    class QuitError(Exception):
+        pass
+
+    class Impatient:
+        def update(self, done, total, note="", seconds_left=0):
+            raise QuitError
+
+        def say(self, text):
+            pass
+
+    data = packed(blobs(40, (48, 48)))
+    options = {"images": 96, "latent": 8, "widths": (8, 16), "network": "principal", "batch": 32}
+    options |= {"previews": 0, "log_every": 1, "init": "data"}
+    whole = mz.train("vae", data, tmp_path / "whole", **options)
+    with pytest.raises(QuitError):
+        mz.train("vae", data, tmp_path / "broken", progress=Impatient(), **options)
+    resumed = mz.train("vae", data, tmp_path / "broken", **options)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    assert bool(resumed.model.started)

@@ -59,8 +59,9 @@ class VAEConfig(CoderConfig):
     )
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", low=0, high=1e4)
     beta_warmup: float = option(0.0, "share of the run over which beta rises from 0", 0, 1)
-    start: Literal["noise", "data"] = option(
-        "noise", "data: begin with the images' mean colour and the scale of their spread (new runs)"
+    init: Literal["random", "data"] = option(
+        "random",
+        "data: begin with the images' mean colour and the scale of their spread (new runs)",
     )
     free_bits: float = option(0.0, "nats a latent may hold for free (1606.04934)", low=0, high=100)
 
@@ -121,11 +122,11 @@ class VAE(Family):
     def suited(cls, form: Form, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """A start from the data at any size; larger images get a network and a latent to match."""
         fits = given.get("likelihood") != "bernoulli"
-        return {"start": "data", **(suited(form, given) if fits else {})}
+        return {"init": "data", **(suited(form, given) if fits else {})}
 
     @property
     def _starts(self) -> bool:
-        return bool(self.config.start == "data" or self.config.network == "principal")
+        return bool(self.config.init == "data" or self.config.network == "principal")
 
     @property
     def prepared(self) -> bool:
