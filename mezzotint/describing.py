@@ -5,12 +5,13 @@ import importlib.util
 import os
 import platform
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mezzotint.config import from_dict, to_dict
 from mezzotint.errors import MissingInputError
-from mezzotint.families import FAMILIES, family_class
+from mezzotint.families import FAMILIES, diffusion_sizes, family_class
 from mezzotint.families.base import read_model_config
 from mezzotint.imaging.provenance import read_provenance
 from mezzotint.runs.folder import RunFolder
@@ -23,6 +24,8 @@ from mezzotint.training.plans import MEASURED, versions
 from mezzotint.training.recipe import Recipe
 
 EXTRAS = {"hf": "datasets", "tensorboard": "tensorboard"}
+SIZED: dict[str, Callable[[], list[dict[str, Any]]]] = {"diffusion": diffusion_sizes.rows}
+"""Families whose options follow the size of the images -> the table that says how."""
 _OFFERED = ("size", "channels")  # of what is read off the data
 _KINDS = {int: "whole", float: "number", bool: "flag", str: "text"}
 
@@ -99,7 +102,8 @@ def describe_family(name: str) -> dict[str, Any]:
     """
     kind = family_class(name)
     options = {"model": _options(kind.config_class), "training": _options(Recipe)}
-    return {"is": "family", "name": name, **options, "presets": dict(kind.presets)}
+    by_size = {"by size": SIZED[name]()} if name in SIZED else {}
+    return {"is": "family", "name": name, **options, "presets": dict(kind.presets), **by_size}
 
 
 def describe_form(name: str) -> dict[str, Any]:

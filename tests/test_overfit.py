@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from overfit_kit import (
     CHANNELS,
+    COPIES,
     OCTAVES,
     SIZES,
     decibels,
@@ -12,8 +13,11 @@ from overfit_kit import (
     overfit,
 )
 
+import mezzotint as mz
+
 CODERS = ("autoencoder", "vae")
 LENGTH = {32: 6000, 80: 1600, 1024: 960}  # images of a coder by the longer side
+STEPS = {32: 4000, 80: 16_000, 160: 12_000}  # of a diffusion model
 ADVERSARIAL = {32: 3000, 80: 3200, 256: 1600}  # of a GAN
 
 
@@ -64,6 +68,32 @@ def test_a_coder_learns_a_picture_by_heart(family, size, channels, images, tmp_p
 
 def test_a_gan_learns_a_picture_by_heart(tmp_path):
     overfit("gan", (28, 28), 1, tmp_path / "run", 1500).require(psnr=18, high=1.6)
+
+
+PLAIN = {"guidance": 1.0, "jitter": 0.0}  # one picture has no kinds, and is not to be moved
+
+
+def test_a_diffusion_model_learns_a_picture_by_heart(tmp_path):
+    overfit("diffusion", (28, 28), 3, tmp_path / "run", 4000, **PLAIN).require(psnr=26)
+
+
+def test_what_a_narrow_head_cannot_say_stays_as_noise(tmp_path):
+    """The kind of fault that the measure is for: 16 channels for the 192 numbers of a patch."""
+    narrow = {"patch": 8, "widths": (16, 32), "prediction": "flow", "refiner": 0}
+    model = mz.Diffusion(size=(32, 32), channels=3, **narrow)
+    data = mz.load_images(np.repeat(detailed_picture((32, 32), 3)[None], COPIES, 0))
+    run = mz.train(model, data, tmp_path / "run", images=640, batch=32, previews=0, jitter=0.0)
+    made = mz.images.to_uint8(run.model.sample(range(8)))
+    energy = octave_energies(made).mean(0) / octave_energies(detailed_picture((32, 32), 3)[None])[0]
+    assert energy[0] > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", [size for size in SIZES if max(size) <= 160], ids=str)
+def test_diffusion_learns_a_picture_by_heart_at_every_size(size, channels, tmp_path):
+    images = by_side(STEPS, size)
+    overfit("diffusion", size, channels, tmp_path / "run", images, **PLAIN).require(psnr=20)
 
 
 @pytest.mark.slow

@@ -74,14 +74,12 @@ def described(size: Sequence[int], choice: Choice) -> str:
     return f"diffusion of {size[1]}x{size[0]} among {choice.space}: {choice.why}"
 
 
-def table() -> str:
-    """The whole table as text."""
-    lines = ["longest side  space   options"]
-    for row in TABLE:
-        told = " ".join(f"{name}={_shown(value)}" for name, value in row.options.items())
-        lines += [f"{'up to ' + str(row.longest):<13} {row.space:<7} {told or 'as they are'}"]
-        lines += [f"{'':<22}{row.why}"]
-    return "\n".join(lines)
+def rows() -> list[dict[str, Any]]:
+    """The whole table as plain data."""
+    return [
+        {"up to": row.longest, "among": row.space, "options": dict(row.options), "why": row.why}
+        for row in TABLE
+    ]
 
 
 def numbers_needed(config: DiffusionConfig) -> int:
