@@ -17,6 +17,7 @@ from mezzotint.metrics.detecting import auroc
 from mezzotint.nets import turning
 from mezzotint.seeds import BatchNoise
 from mezzotint.training.plans import make_plan
+from mezzotint.training.sizes import limit_of
 
 SMALL = {"spatial": True, "latent": 4, "widths": (16, 32), "blocks": 1, "norm": "group"}
 
@@ -156,6 +157,5 @@ def test_a_model_of_before_opens_without_the_new_networks(tmp_path):
 def test_the_detector_keeps_images_up_to_256_pixels(tmp_path, sizes, wanted):
     for at, (height, width) in enumerate(sizes):
         Image.new("L", (width, height), at * 40).save(tmp_path / f"{at}.png")
-    largest = make_plan("autoencoder", "detector", {}).largest
-    assert load_images(tmp_path, most=largest).size == wanted
-    assert make_plan("autoencoder", None, {}).largest is None
+    limit = limit_of(make_plan("autoencoder", "detector", {}))
+    assert load_images(tmp_path, limit=limit).size == wanted

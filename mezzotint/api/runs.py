@@ -1,5 +1,6 @@
 """Train a model, or open a trained one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,7 @@ def train(
         MezzotintError: see :mod:`mezzotint.errors`; nothing already written is lost.
     """
     show = progress or Silent()
-    if lora or tunes(family, start):
-        whole = {} if lora else {"rank": 0, "lr": WHOLE}
-        family, options = tuning(family, start, {**whole, **options})
-        preset = preset or "default"
-    elif start is not None:
-        family, options = _started(family, start), {**FURTHER, **options}
+    family, preset, options = _begun(family, preset, start, lora, options)
     plan = make_plan(family, preset, options)
     require_tile(tile, plan.size)
     size = plan.size or settled_size(Path(out or default_folder(plan.kind.kind, spec_of(data))))
@@ -104,8 +100,7 @@ def train(
         model = plan.build(images)
         adopt(model, base)
     recipe = plan.recipe_for(images)
-    header = run_header(model, recipe, images)
-    header["data"] |= {"tile": tile} if tile else {}
+    header = run_header(model, recipe, images, tile)
     if folder.exists():
         require_same(folder.header(), header, str(folder.path))
     if folder.finished():
@@ -113,6 +108,27 @@ def train(
         return Run(load_model(folder.path), folder.path)
     Session(model, images, recipe, folder, header, show).run()
     return Run(model, folder.path)
+
+
+def _begun(
+    family: str | Family,
+    preset: str | None,
+    start: str | Path | None,
+    lora: bool,
+    options: Mapping[str, Any],
+) -> tuple[str | Family, str | None, dict[str, Any]]:
+    """Family, preset and options of a training that may go on from a model.
+
+    Raises:
+        MezzotintError: the model cannot be opened, or is none to go on from.
+    """
+    if lora or tunes(family, start):
+        whole = {} if lora else {"rank": 0, "lr": WHOLE}
+        family, options = tuning(family, start, {**whole, **options})
+        return family, preset or "default", dict(options)
+    if start is not None:
+        return _started(family, start), preset, {**FURTHER, **options}
+    return family, preset, dict(options)
 
 
 def require_tile(tile: int | None, size: tuple[int, int] | None) -> None:

@@ -100,24 +100,29 @@ def fitted(config: DiffusionConfig, given: Mapping[str, Any]) -> tuple[dict[str,
 
     Args:
         config: of a new model.
-        given: what the user asked for.
+        given: what the user asked for; widths that are too narrow stay, with a warning.
 
     Raises:
-        ConfigError: the user asked for widths that cannot work.
+        ConfigError: the widths asked for cannot say half of what is asked for.
     """
     needed, found = numbers_needed(config), config.widths[0]
     if config.backbone != "unet" or found >= needed:
         return {}, ""
     patch = config.patch or default_patch(config.size)
+    whole = patch**2 * config.channels
     what = (
-        f"{found} channels cannot say the {patch**2 * config.channels} numbers of a patch of"
-        f" {patch}x{patch} pixels that prediction={config.prediction} asks for"
+        f"{found} channels cannot say the {whole} numbers of a patch of {patch}x{patch} pixels that"
+        f" prediction={config.prediction} asks for"
     )
-    if "widths" in given:
+    if "widths" not in given:
+        widths = tuple(max(width, needed) for width in config.widths)
+        return {"widths": widths}, f"{what}: the network is widened to {_shown(widths)}"
+    if needed < whole:
+        return {}, f"warning: {what}: samples will lack detail; widths={needed},... keep it"
+    if found < needed / 2:
         fix = f"widths={needed},... or a smaller patch, or prediction=clean"
         raise ConfigError(f"{what}: samples would be noise", "widths", fix)
-    widths = tuple(max(width, needed) for width in config.widths)
-    return {"widths": widths}, f"{what}: the network is widened to {_shown(widths)}"
+    return {}, f"warning: {what}: samples will be grainy; widths={needed},... would do"
 
 
 def _shown(value: Any) -> str:

@@ -57,6 +57,7 @@ class KLVAEConfig:
     widths: tuple[int, ...] = option((), "channels of each level; empty: by size", 4, 2048)
     blocks: int = option(1, "residual blocks a level", low=1, high=16)
     attention: bool = option(True, "self-attention at the coarsest level")
+    crop: int = option(0, "side of the random squares it trains on; 0: whole images", 0, 1024)
     loss: Literal["l1", "mse"] = option("l1", "distance of pixels")
     kl: float = option(1e-6, "weight of the KL term of an image's latent", low=0, high=1)
     perceptual: float = option(

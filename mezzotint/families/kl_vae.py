@@ -6,12 +6,14 @@ distribution to sample from: a diffusion model on its latents has.
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mezzotint.adversarial import OBJECTIVES
+from mezzotint.augmentations import cropped
 from mezzotint.errors import UsageError
 from mezzotint.families.base import Batch, Family, Losses, Player, chunked, to_unit
 from mezzotint.families.kl_coding import (
@@ -98,6 +100,7 @@ class KLVAE(Family):
 
     def coder_loss(self, batch: Batch) -> Losses:
         """Distances + KL, and the critic's opinion once it takes part."""
+        batch = self._squares(batch)
         mean, log_variance = self.posterior(batch.images)
         latent = mean + torch.exp(0.5 * log_variance) * batch.noise.randn(*mean.shape[1:])
         made = self.coder.decode(latent)
@@ -108,6 +111,13 @@ class KLVAE(Family):
             likely = found["pixels"] + found.get("perceptual", 0.0)
             found |= self._adversarial(self.critic, likely, made)
         return _told(found)
+
+    def _squares(self, batch: Batch) -> Batch:
+        """The part of the images that a step learns from."""
+        side = self.config.crop
+        if not side:
+            return batch
+        return replace(batch, images=cropped(batch.images, side, batch.noise.rand(2)))
 
     def _distances(
         self, images: Tensor, made: Tensor, mean: Tensor, log_variance: Tensor
@@ -165,6 +175,7 @@ class KLVAE(Family):
     def critic_loss(self, batch: Batch) -> Losses:
         """The objective over patches of real images and of their reconstructions."""
         assert self.critic is not None  # noqa: S101 - only a model with a critic has this player
+        batch = self._squares(batch)
         with torch.no_grad():
             mean, log_variance = self.posterior(batch.images)
             noise = batch.noise.randn(*mean.shape[1:])

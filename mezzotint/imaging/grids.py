@@ -20,6 +20,7 @@ def grid(
     gap: int = 2,
     scale: int | None = None,
     background: int = 255,
+    see_through: bool = False,
 ) -> np.ndarray:
     """Pictures side by side, row after row, in reading order; RGBA lies on checkerboards of greys.
 
@@ -30,12 +31,13 @@ def grid(
         scale: whole factor each picture is enlarged by, nearest neighbour; by default the smallest
             that brings the sheet's shorter side to 480 pixels without its longer one passing 1600.
         background: grey level of gaps and empty cells.
+        see_through: leave the alpha of RGBA to whoever shows the sheet.
 
     Returns:
-        uint8 HWC with 1 channel or 3.
+        uint8 HWC with 1 channel or 3; 4 of what is see-through.
     """
     _check(pixels)
-    pixels = on_checkerboard(pixels)
+    pixels = pixels if see_through else on_checkerboard(pixels)
     count, height, width, channels = pixels.shape
     columns = _columns(count, height, width) if columns is None else max(1, min(columns, count))
     rows = -(-count // columns)

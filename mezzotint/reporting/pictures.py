@@ -67,7 +67,9 @@ def shrunk(pixels: Pixels, largest: int = LARGEST) -> Pixels:
 
 def sheet_uri(pixels: Pixels, columns: int = COLUMNS) -> str:
     """Images uint8 (N, H, W, C) side by side as a data URI, pixel for pixel or shrunk."""
-    return picture_uri(grid(shrunk(pixels), columns, gap=1, scale=1, background=BETWEEN))
+    return picture_uri(
+        grid(shrunk(pixels), columns, gap=1, scale=1, background=BETWEEN, see_through=True)
+    )
 
 
 def sheet(pixels: Pixels, most: int) -> Sheet:
@@ -101,7 +103,7 @@ def _side_by_side(pixels: Pixels, most: int) -> bytes | None:
     """A row of images as PNG; None where that takes more than ``most`` bytes."""
     if pixels.size > 16 * most:  # no photograph is packed so densely: spare the time to try
         return None
-    row = grid(pixels, len(pixels), gap=1, scale=1, background=BETWEEN)
+    row = grid(pixels, len(pixels), gap=1, scale=1, background=BETWEEN, see_through=True)
     content = _encoded(_image(row), "PNG")
     return content if len(content) <= most else None
 

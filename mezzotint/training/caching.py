@@ -42,7 +42,7 @@ def known_rows(
     Args:
         family: on the device where it computes.
         train: images and captions.
-        recipe: images that it moves or crops have to be looked at anew at each step; of images that
+        recipe: images that it moves have to be looked at anew at each step; of images that
             it mirrors, both sides are kept.
         folder: of the run; the rows are kept in ``cache/`` and found again.
         show: where progress goes.
@@ -72,7 +72,7 @@ def known_rows(
     place, made_of = folder.path / "cache", _digest(family, train)
     told = _told(read, "reading caption", len(train), show, after)
     found = _kept(place / f"captions-{made_of}", len(train), told)
-    if recipe.crop or recipe.jitter or _too_large(family, recipe, train, show):
+    if recipe.jitter or _too_large(family, recipe, train, show):
         return found
     told = _told(look, "looking at image", len(train), show, after)
     sides = "both-" if recipe.flip else ""

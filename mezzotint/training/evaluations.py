@@ -97,12 +97,13 @@ class Evaluations:
 
     def _draw(self, images: int) -> dict[str, float]:
         """Write what the model shows, and measure its detail."""
-        found = preview(self.family, self.held_out)
         try:
+            found = preview(self.family, self.held_out)
             draw_previews(found, self.folder.samples, images)
             faults.point("sample.done")
         except (StorageError, DataError) as error:
             self.show.say(f"warning: a preview was not written: {error.what}")
+            return {}
         return self.detail.look(found)
 
     def _keep_the_best(self, images: int) -> None:

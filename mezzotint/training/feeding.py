@@ -45,27 +45,6 @@ def shifted(images: Tensor, uniform: Tensor, share: float) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def cropped(images: Tensor, uniform: Tensor, side: int) -> Tensor:
-    """A square of each image, or as much of it as there is.
-
-    Args:
-        images: (N, C, H, W).
-        uniform: (N, 2) in [0, 1); decides where.
-        side: pixels of the square.
-    """
-    for axis in (2, 3):
-        whole = images.shape[axis]
-        kept = min(side, whole)
-        starts = (uniform[:, axis - 2] * (whole - kept + 1)).long()
-        inside = starts[:, None] + torch.arange(kept, device=images.device)
-        shape = [len(images), 1, 1, 1]
-        shape[axis] = kept
-        wanted = list(images.shape)
-        wanted[axis] = kept
-        images = images.gather(axis, inside.view(shape).expand(wanted))
-    return images.contiguous(memory_format=torch.channels_last)
-
-
 def turned(known: Mapping[str, Tensor], mirrored: Tensor) -> dict[str, Tensor]:
     """What is known of images of which some (N,) are mirrored: that of their mirror images."""
     found = {}
@@ -146,17 +125,9 @@ class Feed:
             return self._inward(normalise(self._resident[index]))
         return self._inward(normalise(torch.from_numpy(self.images.gather(rows)).to(self._device)))
 
-    def batch(
-        self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0, crop: int = 0
-    ) -> Batch:
-        """Rows as a batch.
-
-        ``flip`` mirrors half of the images, ``jitter`` moves each a little, ``crop`` takes a square
-        of so many pixels from each; 0 takes all.
-        """
+    def batch(self, rows: Rows, noise: Draws, flip: bool = False, jitter: float = 0.0) -> Batch:
+        """Rows as a batch; ``flip`` mirrors half of the images, ``jitter`` moves each a little."""
         images, known = self.pixels(rows), self.known(rows)
-        if crop:
-            images = cropped(images, noise.rand(2), crop)
         if jitter > 0:
             images = shifted(images, noise.rand(2), jitter)
         if flip:

@@ -207,8 +207,7 @@ class Trainer:
     def _batch(self, player: str, rows: Rows, part: slice, seen: int) -> Batch:
         key = ("train", self.recipe.seed, self.rollbacks, seen, player)
         noise = BatchNoise(key, len(rows), part.start, part.stop, self.accelerator.device)
-        moves = (self.recipe.flip, self.recipe.jitter or 0.0, self.recipe.crop)
-        batch = self.feed.batch(rows[part], noise, *moves)
+        batch = self.feed.batch(rows[part], noise, self.recipe.flip, self.recipe.jitter or 0.0)
         return replace(batch, progress=self.progress, turn=self.turns[player])
 
     def _summed(self, losses: Losses) -> Losses:

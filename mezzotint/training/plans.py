@@ -324,7 +324,9 @@ def _preset(kind: type[Family], name: str | None) -> Mapping[str, Any]:
     return kind.presets[wanted]
 
 
-def run_header(family: Family, recipe: Recipe, data: Images) -> dict[str, Any]:
+def run_header(
+    family: Family, recipe: Recipe, data: Images, tile: int | None = None
+) -> dict[str, Any]:
     """What ``run.json`` says: enough to build the model again and to know the data again."""
     return {
         "family": family.kind,
@@ -335,6 +337,7 @@ def run_header(family: Family, recipe: Recipe, data: Images) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "classes": list(data.classes),
             "facts": data.describe(),
+            **({"tile": tile} if tile else {}),
         },
         "versions": versions(),
     }

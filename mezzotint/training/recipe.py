@@ -35,7 +35,6 @@ class Recipe:
     jitter: float | None = option(
         None, "largest random shift, share of a side; none: 1/16 for few images (diffusion)", 0, 0.5
     )
-    crop: int = option(0, "train on squares of so many pixels a side (kl-vae); 0: whole images", 0)
     log_every: int = option(25, "steps between lines of history.jsonl", low=1)
     previews: int = option(10, "sample grids over the run; 0: none", low=0, high=1000)
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints", low=0)

@@ -13,6 +13,7 @@ const FAMILIES = {
   gan: ['GAN', 'Two networks that contend. Sharp new pictures, made at once.'],
   diffusion: ['Diffusion', 'New pictures out of noise, step by step. The best likeness.'],
   'kl-vae': ['KL-VAE', 'The first half of Stable Diffusion: larger pictures made small.'],
+  'latent-diffusion': ['Diffusion of latents', 'New pictures of 128 pixels and more; an autoencoder is trained first.'],
   'text-to-image': ['Text to image', 'New pictures for your words. Needs pictures with captions.'],
 };
 const LENGTHS = [
