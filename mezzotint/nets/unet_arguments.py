@@ -20,8 +20,8 @@ class UNetArguments:
     """Arguments of ``UNet2DModel``, with diffusers' own defaults."""
 
     sample_size: tuple[int, int] = option((32, 32), "image height and width", 1, 4096)
-    in_channels: int = option(3, "channels in", 1, 16)
-    out_channels: int = option(3, "channels out", 1, 32)
+    in_channels: int = option(3, "channels in", 1, 64)
+    out_channels: int = option(3, "channels out", 1, 128)
     center_input_sample: bool = option(False, "map [0, 1] to [-1, 1] first")
     time_embedding_type: Literal["positional"] = option("positional", "how the time enters")
     time_embedding_dim: int | None = option(None, "channels of the time", 1, 65536)
