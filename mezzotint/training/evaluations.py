@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from mezzotint.data.dataset import Images
-from mezzotint.errors import DataError, RefusedError, StorageError
+from mezzotint.errors import DataError, MezzotintError, RefusedError, StorageError
 from mezzotint.families.base import Family
 from mezzotint.progress import Progress
 from mezzotint.runs import best
@@ -99,12 +99,18 @@ class Evaluations:
         """Write what the model shows, and measure its detail."""
         try:
             found = preview(self.family, self.held_out)
+        except DataError as error:
+            return self._warn(error)
+        try:
             draw_previews(found, self.folder.samples, images)
             faults.point("sample.done")
         except (StorageError, DataError) as error:
-            self.show.say(f"warning: a preview was not written: {error.what}")
-            return {}
+            self._warn(error)
         return self.detail.look(found)
+
+    def _warn(self, error: MezzotintError) -> dict[str, float]:
+        self.show.say(f"warning: a preview was not written: {error.what}")
+        return {}
 
     def _keep_the_best(self, images: int) -> None:
         score = self.watch.diversity

@@ -18,7 +18,7 @@ from mezzotint.seeds import ImageNoise, image_seeds
 
 SAMPLES = 36
 SHOWN = 16
-VALIDATED = 512
+VALIDATED, MOST_NUMBERS = 512, 2**24  # images, and numbers of theirs in one pass
 
 Pixels = NDArray[np.uint8]
 
@@ -143,8 +143,9 @@ def damaged(family: Family, pixels: Pixels, noise: float | None) -> Pixels:
 
 @torch.no_grad()
 def validation_losses(family: Family, held_out: Images) -> dict[str, float]:
-    """Mean losses on up to 512 held-out images with the same draws every time."""
-    count = min(VALIDATED, len(held_out))
+    """Mean losses on up to 512 held-out images, fewer large ones, with the same draws always."""
+    most = max(SHOWN, MOST_NUMBERS // held_out.pixels[0].size) if len(held_out) else 0
+    count = min(VALIDATED, len(held_out), most)
     if count == 0:
         return {}
     images = to_float(held_out.gather(range(count))).to(family.device)
