@@ -61,6 +61,18 @@ def test_the_table_keeps_small_images_as_they_were_and_folds_large_ones() -> Non
     assert choice_for((256, 256), "pixels").space == "pixels"
 
 
+def test_large_images_are_walked_among_latents_as_diffusers_can(tmp_path: Path) -> None:
+    data = images(192, 3, tmp_path)
+    plan = make_plan("diffusion", None, {"images": 10}).settled(data)
+    assert plan.kind.kind == "latent-diffusion"
+    config = plan.build(data).config
+    assert (config.guidance, config.groups, config.backbone) == (1.0, 0, "diffusers")
+    asked = make_plan("diffusion", None, {"images": 10, "guidance": 2.0}).settled(data)
+    assert asked.build(data).config.guidance == 2.0
+    pixels = make_plan("diffusion", None, {"images": 10, "patch": 16}).settled(data)
+    assert pixels.kind.kind == "diffusion"
+
+
 @pytest.mark.parametrize("preset", ["classic"])
 def test_a_preset_that_knows_its_way_is_left_alone(preset: str, tmp_path: Path) -> None:
     data = images(64, 3, tmp_path)

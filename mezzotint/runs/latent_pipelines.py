@@ -97,7 +97,7 @@ def _require_fitting(model: LatentDiffusion, config: DiffusionConfig) -> None:
         "prediction": (config.prediction in PREDICTIONS, "prediction=clean or flow"),
         "spacing": (config.spacing == "leading", "spacing=leading"),
         "solver": (config.solver in SOLVERS, f"--solver {' or '.join(SOLVERS)}"),
-        "guidance": (config.guidance == 1, "guidance=1; the pipeline has none"),
+        "guidance": (config.guidance == 1 or not config.kinds, "guidance=1; the pipeline has none"),
     }
     for name, (fits, fix) in wanted.items():
         if not fits:

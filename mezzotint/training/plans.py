@@ -149,6 +149,8 @@ def _diffusion_by_size(plan: Plan, data: Images) -> Plan:
     if choice.space == "latents":
         latent = family_class(LATENT)
         own = {"groups": 0, **{n: v for n, v in given.items() if n != "space"}}
+        if "guidance" not in (plan.given or {}):
+            own["guidance"] = 1.0  # diffusers' pipelines of latents have none
         line = described(data.size, choice)
         recipe = override(plan.recipe, {"jitter": 0.0})
         return replace(plan, kind=latent, model=own, recipe=recipe, said=(line,))
