@@ -101,7 +101,7 @@ def test_an_autoencoder_that_is_no_better_than_a_linear_code_is_said_to_be_so(
     coder = KLVAE(size=(32, 32), network="dc", widths=(16, 32), latent=6, adversarial=0.0)
     monkeypatch.setattr(staging, "image_psnr", lambda *_: 20.0 + better)
     monkeypatch.setattr(staging, "patch_pca_psnr", lambda *_: 20.0)
-    said = staging.coder_verdict(coder, data, Recipe(budget=600), 0.4)
+    said = staging.coder_verdict(coder, data, Recipe(budget=600))
     assert len(said) == lines
     assert lines == 1 or "--budget 30m" in said[1]
 

@@ -92,19 +92,18 @@ def foundation(
     preset, chosen = kind.stage(settled)
     options = {**chosen, **_passed_on(plan.recipe, share)}
     found = train(base, data, folder / "autoencoder", preset, first, **options).model
-    for line in coder_verdict(found, data, plan.recipe, share):
+    for line in coder_verdict(found, data, plan.recipe):
         show.say(line)
     return _standing(rest, found), found, Part(show, share, 1.0, plan.kind.kind)
 
 
-def coder_verdict(coder: Any, data: Images, recipe: Recipe, share: float) -> list[str]:
+def coder_verdict(coder: Any, data: Images, recipe: Recipe) -> list[str]:
     """How an autoencoder does beside the best linear code of patches, and what follows; lines.
 
     Args:
         coder: a KL-VAE.
         data: the images.
         recipe: of the whole run.
-        share: of the length that the autoencoder had.
     """
     held = data.held_out
     if not len(held):
